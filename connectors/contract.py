@@ -1,0 +1,232 @@
+"""What a connector is. Synchronous: the engine runs connectors in threads.
+
+A connector turns one remote into four verbs (`changes`, `read`, `write`, `find`) and one pure function (`fit`).
+It holds no state between runs but what the engine hands back to it: the cursor, and each record as it was last
+seen (`Record.raw` is for what only the connector understands).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from connectors.card import Card
+from connectors.errors import Error
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One contact as the remote holds it.
+
+    card: the contact in that system's view, element ids being its own (a slot's name, a position);
+        None means: deleted there.
+    version: what the remote calls this state (etag, modified time); compared for equality only.
+    modified: when it last changed there, aware, where the remote says so reliably and in order. A record
+        with an earlier `modified` than one already seen is an old read and is ignored.
+    key: our own key (the person's uid) where the remote carries it.
+    raw: the connector's own memory of the record, JSON; handed back in `Push.held`.
+    blobs: the bytes of the photos that `card` names, {uri: bytes}.
+    aliases: other ids under which this record was known before (a merge, a renamed resource).
+    refused: why this record cannot be read as a contact; it is then set aside, `card` is ignored.
+    """
+
+    id: str
+    card: Card | None
+    version: str | None = None
+    modified: datetime | None = None
+    key: str | None = None
+    raw: Any = None
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    aliases: Sequence[str] = ()
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A step of `changes`.
+
+    records: contacts read in full, and tombstones.
+    listed: ids that exist, with their versions (None: unknown). The engine reads those whose version is not
+        the one it knows; an id listed without a version only counts as being there.
+    cursor: where to go on once this page is in the store; JSON. None keeps the old one.
+    complete: said on the last page, if the pages of this very iteration named every record there is. Only then
+        may the engine take what was not named for deleted.
+    total: how many records are to come in all, where known (for progress).
+    """
+
+    records: Sequence[Record] = ()
+    listed: Mapping[str, str | None] = field(default_factory=dict)
+    cursor: Any = None
+    complete: bool = False
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One write the engine wants.
+
+    ref: names the push in its outcome.
+    key: the person's uid: to be stored with a create where the remote has a place for it.
+    held: the record as last seen, or None to create. `held.version` is the base of a conditional write.
+    card: what the record shall hold now, complete, in the remote's view (made by `fit`); None deletes.
+        The difference to `held.card` is what must be written, and no more.
+    blob: gives the bytes of a photo by its uri.
+    """
+
+    ref: str
+    key: str
+    held: Record | None
+    card: Card | None
+    blob: Callable[[str], bytes] = field(compare=False, default=lambda uri: b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one push: the record as the remote holds it now (its answer, not what was sent; `card` None
+    after a delete), or the error."""
+
+    ref: str
+    record: Record | None = None
+    error: Error | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who we are there, and what is possible there (probed, not assumed).
+
+    label: shown to the admin ("admin at vTiger 8.2.0").
+    notes: facts worth telling ("this server cannot list deletions; they are found by comparing listings").
+    clock: the server's own time, aware, where it tells.
+    """
+
+    label: str
+    notes: Sequence[str] = ()
+    clock: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the engine must know about a system to treat it well.
+
+    fields: the fields of the card that it can hold at least in part; others are never expected there.
+    tombstones: deletions are reported by `changes(cursor)`; else they are found by complete listings.
+    conditional: a write is refused when the record changed under us.
+    creates / updates / deletes: can be written at all.
+    batch: most pushes that one `write` sends in one request.
+    lag: seconds for which reads may show the state before our last write.
+    find_lag: seconds for which `find` may miss a record that was just created.
+    """
+
+    fields: frozenset[str]
+    tombstones: bool = True
+    conditional: bool = True
+    creates: bool = True
+    updates: bool = True
+    deletes: bool = True
+    batch: int = 1
+    lag: float = 0.0
+    find_lag: float = 0.0
+
+
+class Settings(BaseModel):
+    """Base of a connector's settings. Fields of type `SecretStr` are stored encrypted and never shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@runtime_checkable
+class Connector(Protocol):
+    """One configured account in one remote."""
+
+    capabilities: Capabilities
+
+    def fit(self, card: Card, held: Card | None) -> Card:
+        """What this system would hold if `card` were written over `held`. Pure.
+
+        Elements keep the ids of `card`. A system with slots says which element stands where by `concord:slot`;
+        an element of `held` keeps its slot while its id is still in `card` and still belongs there.
+        `fit(fit(c, h), h) == fit(c, h) == fit(c, fit(c, h))`.
+        """
+        ...
+
+    def check(self) -> Account:
+        """Prove the credentials, find out who we are and what this remote can do."""
+        ...
+
+    def changes(self, cursor: Any | None) -> Iterator[Page]:
+        """What happened since `cursor`; everything where it is None.
+
+        Raises CursorExpired where a full listing is needed instead.
+        """
+        ...
+
+    def read(self, ids: Sequence[str]) -> Iterator[Record]:
+        """These records in full, in any order; a record that is not there comes with `card` None."""
+        ...
+
+    def write(self, pushes: Sequence[Push]) -> Iterator[Outcome]:
+        """Write each push, in batches as the remote allows; yield each outcome as soon as it is known.
+
+        Errors about one push are outcomes; an error that ends the whole run (Throttled, Unreachable, Unauthorised)
+        is raised, and pushes without an outcome then count as not sent.
+        """
+        ...
+
+    def find(self, pushes: Sequence[Push]) -> Iterator[tuple[str, Record]]:
+        """Look for records that creates whose answer never came may have made: (ref, record) for each found, by our
+        key where the remote carries it, else by natural key."""
+        ...
+
+    def close(self) -> None:
+        """Let go of sockets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the world gives a connector: everything that is not pure comes in here.
+
+    now: the time, aware. sleep: waits that many seconds. random: [0, 1), for jitter.
+    requests: called once per HTTP request sent, with (method, bytes sent, bytes received).
+    save_secrets: stores rotated credentials at once ({setting: new value}).
+    """
+
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    random: Callable[[], float]
+    requests: Callable[[str, int, int], None] = lambda method, sent, received: None
+    save_secrets: Callable[[Mapping[str, str]], None] = lambda secrets: None
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A kind of remote as the registry knows it: one per connector package, named `CONNECTOR` there.
+
+    open: makes a connector for one account. It does no I/O; the first request does.
+    consent: an interactive consent for the CLI: given the settings so far and a function that shows a link and returns
+        what the user pasted or the redirect brought, returns settings to add (tokens); None where there is none.
+    sandbox: "package.module:function" that makes its sandbox (`create(**options)`), for demo, tests and developers.
+    """
+
+    name: str
+    title: str
+    settings: type[Settings]
+    open: Callable[[Any, Context], Connector]
+    sandbox: str | None = None
+    consent: Callable[[Mapping[str, Any], Callable[[str], str]], Mapping[str, str]] | None = None
+
+
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of at most `size` items."""
+    batch: list[Any] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

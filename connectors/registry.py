@@ -1,0 +1,41 @@
+"""Which systems there are: found by the entry point group `concord.connectors`, ours and strangers' alike."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from connectors.contract import System
+from connectors.sandbox import Sandbox
+
+GROUP = "concord.connectors"
+
+
+class UnknownSystem(LookupError):
+    """No connector of that name is installed; the message lists those that are."""
+
+
+def names() -> list[str]:
+    """The installed systems, sorted."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
+@cache
+def system(name: str) -> System:
+    """The system of that name. Loading it imports its connector, so ask only for what is used."""
+    for entry in entry_points(group=GROUP, name=name):
+        loaded: System = entry.load()
+        return loaded
+    raise UnknownSystem(f"no system is called {name!r}; there are: {', '.join(names())}")
+
+
+def sandbox(name: str, **options: Any) -> Sandbox:
+    """A new sandbox of that system. Raises UnknownSystem where it has none."""
+    path = system(name).sandbox
+    if path is None:
+        raise UnknownSystem(f"{name} has no sandbox")
+    module, _, function = path.partition(":")
+    made: Sandbox = getattr(importlib.import_module(module), function)(**options)
+    return made
