@@ -150,7 +150,7 @@ class Http:
         """Seconds until the next attempt, or None when there is none."""
         if attempt == self._tries:
             return None
-        backoff = min(30.0, 0.5 * 2 ** (attempt - 1)) * (0.5 + self._context.random())
+        backoff: float = min(30.0, 0.5 * 2.0 ** (attempt - 1)) * (0.5 + self._context.random())
         if isinstance(error, Throttled):
             asked = backoff if error.retry_after is None else error.retry_after
             return asked if asked <= LONGEST_WAIT else None
