@@ -1,0 +1,130 @@
+"""Which person a record of somebody unknown belongs to.
+
+Deterministic rules only, and evidence in two independent parts: an exact e-mail address or phone number, and a
+compatible name. An address alone is never a person: couples share them, and so does everybody behind info@.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+from connectors.card import Card, Equivalence, fold, part
+
+if TYPE_CHECKING:
+    from nicknames import NickNamer
+
+Key = tuple[str, str]
+"""("email", folded address), ("phone", E.164), ("uid", our own key)."""
+
+WEIGHT = {"uid": 100, "email": 10, "phone": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A person that shares a key with the record.
+
+    keys: those they share. here: it has a live record in the same connection already.
+    """
+
+    person: int
+    card: Card
+    keys: frozenset[Key]
+    here: bool = False
+
+
+def keys_of(card: Card, eq: Equivalence) -> set[Key]:
+    """What a card can be found by."""
+    keys = {("email", str(eq.key("emails", "address", e.get("address", "")))) for e in card.get("emails", {}).values()}
+    keys |= {("phone", str(eq.key("phones", "number", p.get("number", "")))) for p in card.get("phones", {}).values()}
+    return {(kind, value) for kind, value in keys if len(value) > 4}
+
+
+def choose(card: Card, candidates: Iterable[Candidate]) -> int | None:
+    """The person whom this record is, or None: somebody new.
+
+    Of several the one with the strongest evidence, then the one known longest (the lowest id).
+    """
+    fitting = [(_weight(c), -c.person) for c in candidates if _is(card, c)]
+    return -max(fitting)[1] if fitting else None
+
+
+def _weight(candidate: Candidate) -> int:
+    return sum(WEIGHT[kind] for kind, _ in candidate.keys)
+
+
+def _is(card: Card, candidate: Candidate) -> bool:
+    if any(kind == "uid" for kind, _ in candidate.keys):
+        return True
+    if candidate.here:
+        # Two records in one system are two on purpose, unless they say the very same name.
+        return bool(_words(_name(card))) and _words(_name(card)) == _words(_name(candidate.card))
+    return compatible(card, candidate.card)
+
+
+def compatible(one: Card, other: Card) -> bool:
+    """Can these two be the names of one person?
+
+    Surnames must be equal; given names equal, one the other's initial or nickname, or missing. A record without any
+    name says nothing against.
+    """
+    if one.get("kind", "individual") != other.get("kind", "individual"):
+        return False
+    if not _words(_name(one)) or not _words(_name(other)):
+        return True
+    if _words(_name(one)) == _words(_name(other)):
+        return _generation(one) == _generation(other) or not (_generation(one) and _generation(other))
+    surnames, givens = _pair(one, other, "surname"), _pair(one, other, "given")
+    if not all(surnames) or surnames[0] != surnames[1]:
+        return False
+    if _generation(one) and _generation(other) and _generation(one) != _generation(other):
+        return False
+    return not all(givens) or _same_given(*givens)
+
+
+def _name(card: Card) -> str:
+    name = card.get("name", {})
+    parts = [part(name, kind) for kind in ("given", "given2", "surname", "surname2")]
+    return " ".join(filter(None, parts)) or str(name.get("full", ""))
+
+
+def _pair(one: Card, other: Card, kind: str) -> tuple[str, str]:
+    return _plain(part(one.get("name", {}), kind)), _plain(part(other.get("name", {}), kind))
+
+
+def _generation(card: Card) -> str:
+    return _plain(part(card.get("name", {}), "generation"))
+
+
+def _same_given(one: str, other: str) -> bool:
+    if one == other or one in other.split() or other in one.split():
+        return True
+    if len(one) == 1 or len(other) == 1:
+        return one[0] == other[0]
+    return other in _nicknames(one) or one in _nicknames(other)
+
+
+@lru_cache(maxsize=8_192)
+def _nicknames(name: str) -> frozenset[str]:
+    return frozenset(_namer().nicknames_of(name))
+
+
+@cache
+def _namer() -> NickNamer:
+    from nicknames import NickNamer  # lazily: it reads a table that most runs never need
+
+    return NickNamer()
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_plain(text).split())
+
+
+@lru_cache(maxsize=65_536)
+def _plain(text: str) -> str:
+    """Without accents, case and punctuation."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return fold("".join(c for c in decomposed if not unicodedata.combining(c)))

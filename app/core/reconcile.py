@@ -1,0 +1,327 @@
+"""One record against one person: what changed on which side since they last agreed, and what follows.
+
+Each side is compared only with its own past, never with the other side. Two shadows remember that past:
+`seen`, the record as the remote last showed it, and `sent`, our projection of the card when we last agreed.
+
+    the remote changed  <=>  view != seen
+    we changed          <=>  fit(card, seen) != sent
+
+So a remote may reformat, cut or reorder as it likes: what it shows is compared with what it showed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.core.policy import Policy
+from connectors.card import LINES, SLOT, VALUE, Card, Equivalence, Leaves, Path, card_of, leaves
+
+Fit = Callable[[Card, Card | None], Card]
+Side = Literal["ours", "theirs", "ask"]
+Arbiter = Callable[[Path], Side]
+"""Who wins a conflict about this path (an element's path for anything inside an element)."""
+
+EMPTY: Card = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The card changed at `path`: a leaf, or a whole element that came (before None) or went (after None)."""
+
+    path: Path
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Both sides changed `path` since they last agreed. kept says whose value the card has now; "ask": ours until a
+    human decides."""
+
+    path: Path
+    ours: Any
+    theirs: Any
+    kept: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What became of card and shadows. losses: how many values the remote's side took out of the card."""
+
+    card: Card
+    seen: Card
+    sent: Card
+    edits: tuple[Edit, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    losses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A write that a remote is owed: what the record shall hold (`card`), and `sent` once it does.
+
+    paths: the leaves that we changed. Empty where only our shadow is behind and nothing need be written.
+    """
+
+    card: Card
+    sent: Card
+    paths: frozenset[Path]
+
+
+def first_sight(view: Card, fit: Fit, policy: Policy) -> Merged:
+    """A record of somebody unknown becomes the card."""
+    card = card_of({path: value for path, value in leaves(view).items() if policy.pulls(path[0]) and not _local(path)})
+    return Merged(card=card, seen=view, sent=fit(card, view))
+
+
+def merge(
+    card: Card, view: Card, seen: Card, sent: Card, *, fit: Fit, policy: Policy, arbiter: Arbiter, eq: Equivalence
+) -> Merged:
+    """Merge what the remote shows now into the card.
+
+    All four are keyed by our element ids (`align`). With empty shadows it is a first meeting: a union that takes
+    nothing away. What is accepted from the remote enters `sent`, so nothing is owed for it; what lost does not.
+    """
+    work = _Merge(card, view, seen, sent, fit=fit, policy=policy, arbiter=arbiter, eq=eq)
+    work.elements()
+    work.values()
+    return work.result()
+
+
+class _Merge:
+    """The state of one merge: the card's leaves as they become, and what was said about each path."""
+
+    def __init__(
+        self,
+        card: Card,
+        view: Card,
+        seen: Card,
+        sent: Card,
+        *,
+        fit: Fit,
+        policy: Policy,
+        arbiter: Arbiter,
+        eq: Equivalence,
+    ) -> None:
+        self.fit, self.policy, self.arbiter, self.eq = fit, policy, arbiter, eq
+        self.card, self.view = card, view
+        self.ours = leaves(card)
+        self.then, self.now = leaves(seen), leaves(view)
+        self.sent = leaves(sent)
+        self.mine = leaves(fit(card, seen or view))
+        self.agreed: set[Path] = set()
+        self.rejected: set[Path] = set()
+        self.asked: set[Path] = set()
+        self.edits: list[Edit] = []
+        self.conflicts: list[Conflict] = []
+        self.losses = 0
+
+    # -- whole elements that came or went
+
+    def elements(self) -> None:
+        before, after = _grouped(self.then), _grouped(self.now)
+        present = _grouped(self.ours)
+        for at in before.keys() - after.keys():
+            if self.policy.pulls(at[0]):
+                self._gone(at, before[at], present.get(at))
+        for at in sorted(after.keys() - before.keys()):
+            if self.policy.pulls(at[0]) and at not in present:
+                self._came(at, after[at])
+
+    def _gone(self, at: Path, before: Leaves, present: Leaves | None) -> None:
+        """The remote no longer has an element."""
+        paths = set(before) | set(present or ()) | {p for p in self.sent if p[:2] == at}
+        if present is None:
+            self.agreed |= paths
+        elif self.policy.blanks == "keep":
+            self.rejected |= paths
+        elif self._we_changed(p for p in paths if not _local(p)):
+            self.rejected |= paths
+            self.conflicts.append(Conflict(at, _value(present, at), None, "ours"))
+        else:
+            self.agreed |= paths
+            self.edits.append(Edit(at, _value(present, at), None))
+            self.losses += 1
+            for path in present:
+                del self.ours[path]
+
+    def _came(self, at: Path, after: Leaves) -> None:
+        """The remote has an element that the card does not."""
+        new = {path: value for path, value in after.items() if not _local(path)}
+        if new:
+            self.ours.update(new)
+            self.edits.append(Edit(at, None, _value(new, at)))
+        self.agreed.add(at)
+
+    # -- values inside elements that stayed, and everything that is no element
+
+    def values(self) -> None:
+        for path in sorted({*self.then, *self.now}):
+            at = path[:2]
+            if at in self.agreed or path in self.agreed or path in self.rejected or not self.policy.pulls(path[0]):
+                continue
+            before, after = self.then.get(path), self.now.get(path)
+            if self.eq.same(path, before, after):
+                continue
+            if _local(path):
+                self.agreed.add(path)
+            elif path[0] in VALUE and not any(p[:2] == at for p in self.ours):
+                self._edited_after_our_delete(at)
+            else:
+                self._value(path, before, after)
+
+    def _edited_after_our_delete(self, at: Path) -> None:
+        """They edited what we had deleted: edited beats deleted."""
+        theirs = {path: value for path, value in self.now.items() if path[:2] == at}
+        self._came(at, theirs)
+        self.conflicts.append(Conflict(at, None, _value(theirs, at), "theirs"))
+
+    def _value(self, path: Path, before: Any, after: Any) -> None:
+        ours = self.ours.get(path)
+        if self.eq.same(path, after, ours) or (after is not None and self.eq.same(path, after, self.mine.get(path))):
+            self.agreed.add(path)
+        elif after is None and self.policy.blanks == "keep":
+            self.rejected.add(path)
+        elif not self._we_changed([path]) or (ours is None and path not in self.sent):
+            self._accept(path, ours, after)
+        else:
+            self._clash(path, ours, after)
+
+    def _clash(self, path: Path, ours: Any, after: Any) -> None:
+        side = self.arbiter(path[:2] if path[0] in VALUE else path)
+        if after is None or ours is None:
+            # One of the two deleted the value, the other edited it: edited beats deleted.
+            side = "ours" if after is None else "theirs"
+        self.conflicts.append(Conflict(path, ours, after, side))
+        if side == "theirs":
+            self._accept(path, ours, after)
+        elif side == "ours":
+            self.rejected.add(path)
+        else:
+            self.asked.add(path)
+
+    def _accept(self, path: Path, ours: Any, after: Any) -> None:
+        self.agreed.add(path)
+        self.edits.append(Edit(path, ours, after))
+        if after is None:
+            self.losses += 1
+            self.ours.pop(path, None)
+        else:
+            self.ours[path] = after
+
+    def _we_changed(self, paths: Iterable[Path]) -> bool:
+        return any(not self.eq.same(p, self.mine.get(p), self.sent.get(p)) for p in paths)
+
+    # -- the outcome
+
+    def result(self) -> Merged:
+        card = card_of(self.ours) if self.edits else self.card
+        return Merged(
+            card=card,
+            seen=self.view,
+            sent=card_of(self._sent(leaves(self.fit(card, self.view)))),
+            edits=tuple(self.edits),
+            conflicts=tuple(self.conflicts),
+            losses=self.losses,
+        )
+
+    def _sent(self, desired: Leaves) -> Leaves:
+        """Our projection as both sides know it now."""
+        sent = dict(self.sent)
+        for path in {*desired, *sent}:
+            if path in self.agreed or path[:2] in self.agreed or path in self.asked:
+                _put(sent, path, desired.get(path))
+            elif path in self.rejected:
+                # Owed again: forget that it was ever there.
+                sent.pop(path, None)
+        return sent
+
+
+def owed(card: Card, seen: Card, sent: Card, *, fit: Fit, policy: Policy, eq: Equivalence) -> Owed | None:
+    """What must be written to a record so that it shows the card again; None where nothing is owed."""
+    desired, before = leaves(fit(card, seen)), leaves(sent)
+    paths = frozenset(
+        path
+        for path in {*desired, *before}
+        if policy.pushes(path[0]) and not eq.same(path, desired.get(path), before.get(path))
+    )
+    if not paths:
+        return None
+    shown = leaves(seen)
+    after, agreed = dict(shown), dict(before)
+    for path in paths:
+        _put(after, path, desired.get(path))
+        _put(agreed, path, desired.get(path))
+    _drop_gone(after, before, desired, policy)
+    _vacate(after, {path: value for path, value in desired.items() if path in paths})
+    written = frozenset(path for path in paths if not eq.same(path, after.get(path), shown.get(path)))
+    return Owed(card=card_of(after), sent=card_of(agreed), paths=written)
+
+
+def owed_create(card: Card, *, fit: Fit, policy: Policy) -> Owed:
+    """What a new record shall hold."""
+    allowed = card_of({path: value for path, value in leaves(card).items() if policy.pushes(path[0])})
+    desired = fit(allowed, None)
+    return Owed(card=desired, sent=desired, paths=frozenset(leaves(desired)))
+
+
+def answered(seen: Card, answer: Card, paths: Iterable[Path]) -> Card:
+    """What the remote would have shown after our write if nobody else had written.
+
+    Where we wrote, its answer is its way to show what we sent. Where we did not, it should be as it was seen: the
+    difference between this and the answer is somebody's edit.
+    """
+    before, after = leaves(seen), leaves(answer)
+    touched = set(paths)
+    elements = {path[:2] for path in touched if path[0] in VALUE}
+    for path in {*before, *after}:
+        if path in touched or path[:2] in elements or path[-1] == SLOT:
+            _put(before, path, after.get(path))
+    return card_of(before)
+
+
+def _drop_gone(after: Leaves, before: Leaves, desired: Leaves, policy: Policy) -> None:
+    """An element that we took away goes whole, with what only the remote knew of it."""
+    for at in _grouped(before).keys() - _grouped(desired).keys():
+        if policy.pushes(at[0]):
+            for path in [p for p in after if p[:2] == at]:
+                del after[path]
+
+
+def _vacate(after: Leaves, placed: Leaves) -> None:
+    """Two elements cannot stand in one slot: the one that we place now stays."""
+    for path, slot in placed.items():
+        if path[-1] != SLOT:
+            continue
+        rivals = [p for p, s in after.items() if p[0] == path[0] and p[-1] == SLOT and s == slot and p[1] != path[1]]
+        for rival in rivals:
+            for p in [p for p in after if p[:2] == rival[:2]]:
+                del after[p]
+
+
+def _grouped(parts: Leaves) -> dict[Path, Leaves]:
+    """The leaves of each element, by the element's path."""
+    groups: dict[Path, Leaves] = {}
+    for path, value in parts.items():
+        if path[0] in VALUE:
+            groups.setdefault(path[:2], {})[path] = value
+    return groups
+
+
+def _value(parts: Mapping[Path, Any], at: Path) -> Any:
+    """The element at `at` as JSON."""
+    return card_of(dict(parts))[at[0]][at[1]] if parts else None
+
+
+def _local(path: Path) -> bool:
+    """Is this a note of the connector to itself inside its view (its slot, say), and no value?"""
+    return len(path) == 3 and path[2].startswith("concord:") and path[2] != LINES
+
+
+def _put(parts: Leaves, path: Path, value: Any) -> None:
+    if value is None:
+        parts.pop(path, None)
+    else:
+        parts[path] = value

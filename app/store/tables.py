@@ -1,0 +1,248 @@
+"""The tables. JSON is text written by orjson, moments are microseconds since 1970 UTC: both the same on every database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Json(TypeDecorator[Any]):
+    """Any JSON value, as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else orjson.dumps(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else orjson.loads(value)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, to the microsecond."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _connection(*, primary_key: bool = False, nullable: bool = False) -> Column[Any]:
+    return Column(
+        "connection_id",
+        Integer,
+        ForeignKey("connections.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=nullable,
+    )
+
+
+def _person(*, primary_key: bool = False, nullable: bool = False) -> Column[Any]:
+    return Column(
+        "person_id", Id, ForeignKey("people.id", ondelete="CASCADE"), primary_key=primary_key, nullable=nullable
+    )
+
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("system", String(64), nullable=False),
+    Column("settings", Json, nullable=False),
+    Column("secrets", LargeBinary, comment="JSON of the secret settings, encrypted"),
+    Column("policy", Json, nullable=False),
+    Column("schedule", String(64), comment="5m, 1h, a cron line; null: by hand"),
+    Column("approve", String(8), nullable=False, comment="ask | auto: what the first contact needs"),
+    Column("state", String(16), nullable=False, comment="new (waits for its first contact) | active | paused"),
+    Column("reason", Text, comment="why it is paused, for the admin"),
+    Column("cursor", Json),
+    Column("cleared", Moment, comment="until when the brake is released by a human"),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("uid", String(64), nullable=False, unique=True),
+    Column("rev", Integer, nullable=False),
+    Column("state", String(16), nullable=False, comment="live | archived | erased"),
+    Column("name", String(200), nullable=False, comment="how it is shown in lists"),
+    Column("card", Json, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Index(None, "name"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("value", String(320), primary_key=True),
+    _person(primary_key=True),
+    Index(None, "person_id"),
+    sqlite_with_rowid=False,
+)
+
+links = Table(
+    "links",
+    metadata,
+    _connection(primary_key=True),
+    Column("remote_id", String(512), primary_key=True),
+    _person(),
+    Column("state", String(8), nullable=False, comment="live | gone (deleted there; kept as a tombstone)"),
+    Column("version", Text),
+    Column("modified", Moment),
+    Column("digest", String(24), comment="of the view as the connector gave it"),
+    Column("prior", String(24), comment="the digest before our last write, for remotes whose reads lag"),
+    Column("written", Moment, comment="when we last wrote to it"),
+    Column("seen", Json, nullable=False),
+    Column("sent", Json, nullable=False),
+    Column("raw", Json),
+    Index(None, "person_id", "connection_id"),
+    sqlite_with_rowid=False,
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    _connection(primary_key=True),
+    Column("alias", String(512), primary_key=True),
+    Column("remote_id", String(512), nullable=False),
+)
+
+pushes = Table(
+    "pushes",
+    metadata,
+    _connection(primary_key=True),
+    _person(primary_key=True),
+    Column("state", String(8), nullable=False, comment="owed | sent (on its way, outcome unknown) | aside"),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("since", Moment, nullable=False),
+    Column("sent_at", Moment),
+    Column("reason", Text, comment="why it was set aside"),
+    Index(None, "connection_id", "state"),
+    sqlite_with_rowid=False,
+)
+
+losses = Table(
+    "losses",
+    metadata,
+    _connection(primary_key=True),
+    Column("remote_id", String(512), primary_key=True),
+    Column("record", Json, comment="the arrival that takes something away; null: the record is gone there"),
+    Column("run_id", Integer),
+    Column("at", Moment, nullable=False),
+)
+
+refused = Table(
+    "refused",
+    metadata,
+    _connection(primary_key=True),
+    Column("remote_id", String(512), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _person(),
+    Column("path", Text, nullable=False, comment='JSON pointer into the card; "" is the whole person'),
+    Column("before", Json),
+    Column("after", Json),
+    Column("connection_id", Integer, comment="whose side it came from; null: a human here"),
+    Column("run_id", Integer),
+    Column("actor", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    Index(None, "person_id", "id"),
+)
+
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _person(),
+    _connection(),
+    Column("path", Text, nullable=False),
+    Column("ours", Json),
+    Column("theirs", Json),
+    Column("kept", String(8), nullable=False, comment="ours | theirs | ask"),
+    Column("open", Boolean, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index(None, "open"),
+    Index(None, "person_id"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _connection(),
+    Column("started", Moment, nullable=False),
+    Column("finished", Moment),
+    Column("outcome", String(16), nullable=False, comment="running | done | held | failed | paused | waiting"),
+    Column("message", Text),
+    Column("counters", Json, nullable=False),
+    Index(None, "connection_id", "id"),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("made", Moment, nullable=False),
+    Column("state", String(16), nullable=False, comment="waiting | approved | rejected"),
+    Column("body", Json, nullable=False),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("uri", String(80), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("owner", String(120), nullable=False),
+    Column("until", Moment, nullable=False),
+)
