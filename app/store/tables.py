@@ -1,4 +1,4 @@
-"""The tables. JSON is text written by orjson, moments are microseconds since 1970 UTC: both the same on every database."""
+"""The tables. JSON is text written by orjson, moments are microseconds since 1970 UTC, on every database alike."""
 
 from __future__ import annotations
 
@@ -135,7 +135,6 @@ links = Table(
     Column("sent", Json, nullable=False),
     Column("raw", Json),
     Index(None, "person_id", "connection_id"),
-    sqlite_with_rowid=False,
 )
 
 aliases = Table(

@@ -1,0 +1,75 @@
+"""Configured accounts: settings, policy, state and cursor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from app.store.store import Unit
+from app.store.tables import connections
+
+State = Literal["new", "active", "paused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One configured account.
+
+    settings: without secrets. secrets: the encrypted rest. policy: as JSON (see core.policy). schedule: "5m", a cron
+    line, or None. approve: whether the first contact waits for a human. state "new": that has not been yet. reason: why it
+    is paused. cleared: until when a human has released the brake.
+    """
+
+    id: int
+    name: str
+    system: str
+    settings: dict[str, Any]
+    secrets: bytes | None
+    policy: dict[str, Any]
+    schedule: str | None
+    approve: Literal["ask", "auto"]
+    state: State
+    reason: str | None
+    cursor: Any
+    cleared: datetime | None
+
+
+_ALL = [connections.c[name] for name in Connection.__slots__]
+
+
+def every(unit: Unit) -> list[Connection]:
+    """All connections, by name."""
+    return [Connection(*row) for row in unit.db.execute(sa.select(*_ALL).order_by(connections.c.name))]
+
+
+def by_name(unit: Unit, name: str) -> Connection | None:
+    row = unit.db.execute(sa.select(*_ALL).where(connections.c.name == name)).first()
+    return Connection(*row) if row else None
+
+
+def add(unit: Unit, **values: Any) -> int:
+    """A new connection; its id."""
+    key = unit.db.execute(sa.insert(connections).values(**values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def update(unit: Unit, connection: int, **values: Any) -> None:
+    unit.db.execute(sa.update(connections).where(connections.c.id == connection).values(**values))
+
+
+def remove(unit: Unit, connection: int) -> None:
+    """Forget a connection with its links, cursor and outbox. The persons stay, and so does the journal."""
+    unit.db.execute(sa.delete(connections).where(connections.c.id == connection))
+
+
+def receivers(unit: Unit, source: int | None) -> list[int]:
+    """The connections that hear of a change: all that have had their first contact, but its source. Paused ones too:
+    they are owed what happened meanwhile."""
+    query = sa.select(connections.c.id).where(connections.c.state != "new")
+    if source is not None:
+        query = query.where(connections.c.id != source)
+    return list(unit.db.execute(query.order_by(connections.c.id)).scalars())

@@ -1,0 +1,138 @@
+"""Links: which record of which connection is whom, and the two shadows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import sqlalchemy as sa
+
+from app.store.people import CHUNK
+from app.store.store import Unit
+from app.store.tables import aliases, links
+from connectors.card import Card
+from connectors.contract import batched
+
+State = Literal["live", "gone"]
+
+
+class Brief(NamedTuple):
+    """What is needed of a link to see that nothing happened."""
+
+    remote_id: str
+    person_id: int
+    state: State
+    version: str | None
+    modified: datetime | None
+    digest: str | None
+    prior: str | None
+    written: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A record of a connection and the person it is.
+
+    digest: of the view as the connector gave it. prior: the digest before our last write at `written`.
+    """
+
+    connection_id: int
+    remote_id: str
+    person_id: int
+    state: State
+    version: str | None
+    modified: datetime | None
+    digest: str | None
+    prior: str | None
+    written: datetime | None
+    seen: Card
+    sent: Card
+    raw: Any = None
+
+
+_BRIEF = [links.c[name] for name in Brief._fields]
+_ALL = [links.c[name] for name in Link.__slots__]
+
+
+def briefs(unit: Unit, connection: int, remote_ids: Iterable[str]) -> dict[str, Brief]:
+    """The links of these records."""
+    found: dict[str, Brief] = {}
+    for chunk in batched(remote_ids, CHUNK):
+        query = sa.select(*_BRIEF).where(links.c.connection_id == connection, links.c.remote_id.in_(chunk))
+        for row in unit.db.execute(query):
+            found[row[0]] = Brief._make(row)
+    return found
+
+
+def load(unit: Unit, connection: int, remote_ids: Iterable[str]) -> dict[str, Link]:
+    """The links of these records, whole."""
+    found: dict[str, Link] = {}
+    for chunk in batched(remote_ids, CHUNK):
+        query = sa.select(*_ALL).where(links.c.connection_id == connection, links.c.remote_id.in_(chunk))
+        for row in unit.db.execute(query):
+            found[row.remote_id] = Link(*row)
+    return found
+
+
+def of_people(
+    unit: Unit, person_ids: Iterable[int], *, connection: int | None = None, state: State | None = "live"
+) -> list[Link]:
+    """The links of these persons, in one connection or in all; live ones, or (state None) tombstones too."""
+    found: list[Link] = []
+    for chunk in batched(set(person_ids), CHUNK):
+        query = sa.select(*_ALL).where(links.c.person_id.in_(chunk))
+        if state is not None:
+            query = query.where(links.c.state == state)
+        if connection is not None:
+            query = query.where(links.c.connection_id == connection)
+        found += [Link(*row) for row in unit.db.execute(query.order_by(links.c.connection_id, links.c.remote_id))]
+    return found
+
+
+def people_here(unit: Unit, connection: int, person_ids: Iterable[int]) -> set[int]:
+    """Which of these persons have a live record in the connection."""
+    found: set[int] = set()
+    for chunk in batched(person_ids, CHUNK):
+        query = sa.select(links.c.person_id).where(
+            links.c.connection_id == connection, links.c.state == "live", links.c.person_id.in_(chunk)
+        )
+        found |= set(unit.db.execute(query).scalars())
+    return found
+
+
+def save(unit: Unit, changed: Sequence[Link]) -> None:
+    unit.upsert(links, [{name: getattr(link, name) for name in Link.__slots__} for link in changed])
+
+
+def set_versions(unit: Unit, connection: int, versions: Sequence[tuple[str, str | None, datetime | None]]) -> None:
+    """Records whose version changed and nothing else: (id, version, modified)."""
+    if versions:
+        unit.db.execute(
+            sa.update(links)
+            .where(links.c.connection_id == connection, links.c.remote_id == sa.bindparam("this"))
+            .values(version=sa.bindparam("new"), modified=sa.func.coalesce(sa.bindparam("moment"), links.c.modified)),
+            [{"this": remote, "new": version, "moment": modified} for remote, version, modified in versions],
+        )
+
+
+def count(unit: Unit, connection: int) -> int:
+    """How many live records the connection has."""
+    query = sa.select(sa.func.count()).where(links.c.connection_id == connection, links.c.state == "live")
+    return unit.db.execute(query).scalar_one()
+
+
+def live_ids(unit: Unit, connection: int) -> Iterable[str]:
+    """The ids of all live records."""
+    query = sa.select(links.c.remote_id).where(links.c.connection_id == connection, links.c.state == "live")
+    return unit.db.execute(query).scalars()
+
+
+def rename(unit: Unit, connection: int, old: str, new: str) -> None:
+    """A record goes under another id from now on; the old one stays known as an alias."""
+    here = links.c.connection_id == connection
+    taken = unit.db.execute(sa.select(links.c.remote_id).where(here, links.c.remote_id == new)).first()
+    if not taken:
+        unit.db.execute(sa.update(links).where(here, links.c.remote_id == old).values(remote_id=new))
+    unit.upsert(aliases, [{"connection_id": connection, "alias": old, "remote_id": new}])

@@ -1,0 +1,151 @@
+"""The outbox: which person is owed to which connection.
+
+A row says only that there may be something to write; what, is computed when it is sent, from the card as it is then.
+So ten edits are one write, and a row can stand here for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+
+from app.store.people import CHUNK
+from app.store.store import Unit
+from app.store.tables import people, pushes
+from connectors.contract import batched
+
+State = Literal["owed", "sent", "aside"]
+MAX_ATTEMPTS = 3
+"""How often a push is tried against a record that keeps changing under us, before it is set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A push that is due. attempts: how often it failed so far. sent_at: when it went out, where its outcome is
+    unknown."""
+
+    person_id: int
+    attempts: int
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A push that was set aside, and why."""
+
+    connection_id: int
+    person_id: int
+    uid: str
+    name: str
+    reason: str
+    since: datetime
+
+
+def owe(unit: Unit, connections: Iterable[int], persons: Iterable[int]) -> None:
+    """These persons may be owed to these connections. One that was set aside gets another chance: it is another
+    write now."""
+    rows = [
+        {"connection_id": c, "person_id": p, "state": "owed", "attempts": 0, "since": unit.now}
+        for c in connections
+        for p in persons
+    ]
+    unit.upsert(pushes, rows, ignore=True)
+    for chunk in batched({row["person_id"] for row in rows}, CHUNK):
+        unit.db.execute(
+            sa.update(pushes)
+            .where(pushes.c.person_id.in_(chunk), pushes.c.connection_id.in_([*connections]), pushes.c.state == "aside")
+            .values(state="owed", attempts=0, reason=None, since=unit.now)
+        )
+
+
+def owe_everybody(unit: Unit, connection: int) -> None:
+    """Every live person may be owed to this connection (its first contact, or its policy changed)."""
+    everybody = sa.select(
+        sa.literal(connection),
+        people.c.id,
+        sa.literal("owed"),
+        sa.literal(0),
+        sa.literal(unit.now, pushes.c.since.type),
+    ).where(people.c.state == "live", ~sa.exists().where(_is(connection, people.c.id)))
+    names = ["connection_id", "person_id", "state", "attempts", "since"]
+    unit.db.execute(sa.insert(pushes).from_select(names, everybody))
+
+
+def _is(connection: int, person: sa.ColumnElement[int] | int) -> sa.ColumnElement[bool]:
+    return sa.and_(pushes.c.connection_id == connection, pushes.c.person_id == person)
+
+
+def due(unit: Unit, connection: int, state: State, *, after: int = 0, limit: int = 200) -> list[Due]:
+    """Pushes in this state, by person, after that one."""
+    query = (
+        sa.select(pushes.c.person_id, pushes.c.attempts, pushes.c.sent_at)
+        .where(pushes.c.connection_id == connection, pushes.c.state == state, pushes.c.person_id > after)
+        .order_by(pushes.c.person_id)
+        .limit(limit)
+    )
+    return [Due(*row) for row in unit.db.execute(query)]
+
+
+def mark_sent(unit: Unit, connection: int, persons: Iterable[int]) -> None:
+    """The intent: from now on their outcome is unknown until it is said."""
+    for chunk in batched(persons, CHUNK):
+        unit.db.execute(
+            sa.update(pushes)
+            .where(pushes.c.connection_id == connection, pushes.c.person_id.in_(chunk))
+            .values(state="sent", sent_at=unit.now)
+        )
+
+
+def mark_owed(unit: Unit, connection: int, persons: Iterable[int], *, failed: bool = False) -> None:
+    """Nothing was written: to be tried again. failed: it counts as an attempt."""
+    attempts = pushes.c.attempts + (1 if failed else 0)
+    for chunk in batched(persons, CHUNK):
+        unit.db.execute(
+            sa.update(pushes)
+            .where(pushes.c.connection_id == connection, pushes.c.person_id.in_(chunk))
+            .values(state="owed", sent_at=None, attempts=attempts)
+        )
+
+
+def set_aside(unit: Unit, connection: int, person: int, reason: str) -> None:
+    unit.db.execute(sa.update(pushes).where(_is(connection, person)).values(state="aside", sent_at=None, reason=reason))
+
+
+def settle(unit: Unit, connection: int, persons: Iterable[int]) -> None:
+    """Nothing is owed any more."""
+    for chunk in batched(persons, CHUNK):
+        unit.db.execute(sa.delete(pushes).where(pushes.c.connection_id == connection, pushes.c.person_id.in_(chunk)))
+
+
+def aside(unit: Unit, connection: int | None = None) -> Sequence[Aside]:
+    """What was set aside, by person."""
+    query = (
+        sa.select(
+            pushes.c.connection_id, pushes.c.person_id, people.c.uid, people.c.name, pushes.c.reason, pushes.c.since
+        )
+        .join(people)
+        .where(pushes.c.state == "aside")
+        .order_by(pushes.c.person_id)
+    )
+    if connection is not None:
+        query = query.where(pushes.c.connection_id == connection)
+    return [Aside(*row) for row in unit.db.execute(query)]
+
+
+def retry(unit: Unit, connection: int) -> int:
+    """Everything that was set aside is tried again; how many."""
+    query = (
+        sa.update(pushes)
+        .where(pushes.c.connection_id == connection, pushes.c.state == "aside")
+        .values(state="owed", attempts=0, reason=None)
+    )
+    return unit.db.execute(query).rowcount
+
+
+def count(unit: Unit, connection: int, state: State) -> int:
+    query = sa.select(sa.func.count()).where(pushes.c.connection_id == connection, pushes.c.state == state)
+    return unit.db.execute(query).scalar_one()

@@ -1,0 +1,118 @@
+"""Persons and what they are found by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from app.store.store import Unit
+from app.store.tables import keys, people
+from connectors.card import Card, full_name
+from connectors.contract import batched
+
+State = Literal["live", "archived", "erased"]
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person: the card, how often it changed (`rev`), and whether it is in use."""
+
+    id: int
+    uid: str
+    rev: int
+    state: State
+    card: Card
+
+
+_COLUMNS = (people.c.id, people.c.uid, people.c.rev, people.c.state, people.c.card)
+
+
+def load(unit: Unit, ids: Iterable[int]) -> dict[int, Person]:
+    """These persons, by id."""
+    found: dict[int, Person] = {}
+    for chunk in batched(set(ids), CHUNK):
+        for row in unit.db.execute(sa.select(*_COLUMNS).where(people.c.id.in_(chunk))):
+            found[row.id] = Person(*row)
+    return found
+
+
+def by_uid(unit: Unit, uid: str) -> Person | None:
+    """The person with this uid, or with the only uid that begins so (at least 6 characters)."""
+    match = people.c.uid == uid if len(uid) < 6 else people.c.uid.startswith(uid, autoescape=True)
+    rows = unit.db.execute(sa.select(*_COLUMNS).where(match).limit(2)).all()
+    return Person(*rows[0]) if len(rows) == 1 else None
+
+
+def by_keys(unit: Unit, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], set[int]]:
+    """Which persons have which of these keys. The kind "uid" is the person's own uid."""
+    found: dict[tuple[str, str], set[int]] = {}
+    by_kind: dict[str, list[str]] = {}
+    for kind, value in wanted:
+        by_kind.setdefault(kind, []).append(value)
+    for kind, values in by_kind.items():
+        for chunk in batched(values, CHUNK):
+            if kind == "uid":
+                query = sa.select(people.c.uid, people.c.id).where(people.c.uid.in_(chunk))
+            else:
+                query = sa.select(keys.c.value, keys.c.person_id).where(keys.c.kind == kind, keys.c.value.in_(chunk))
+            for value, person in unit.db.execute(query):
+                found.setdefault((kind, value), set()).add(person)
+    return found
+
+
+def insert(unit: Unit, persons: Sequence[Person], found_by: Mapping[int, Iterable[tuple[str, str]]]) -> None:
+    """New persons, with their keys."""
+    unit.insert(people, [_row(unit, person) for person in persons])
+    _add_keys(unit, found_by)
+
+
+def update(unit: Unit, persons: Sequence[Person], found_by: Mapping[int, Iterable[tuple[str, str]]]) -> None:
+    """Persons as they are now, with their keys."""
+    if not persons:
+        return
+    rows = [{"this": row.pop("id"), **row} for row in (_row(unit, person) for person in persons)]
+    columns: dict[str, sa.BindParameter[object]] = {name: sa.bindparam(name) for name in rows[0] if name != "this"}
+    unit.db.execute(sa.update(people).where(people.c.id == sa.bindparam("this")).values(columns), rows)
+    for chunk in batched([person.id for person in persons], CHUNK):
+        unit.db.execute(sa.delete(keys).where(keys.c.person_id.in_(chunk)))
+    _add_keys(unit, found_by)
+
+
+def _add_keys(unit: Unit, found_by: Mapping[int, Iterable[tuple[str, str]]]) -> None:
+    unit.insert(
+        keys,
+        [
+            {"kind": kind, "value": value[:320], "person_id": person}
+            for person, found in found_by.items()
+            for kind, value in found
+        ],
+    )
+
+
+def _row(unit: Unit, person: Person) -> dict[str, object]:
+    return {
+        "id": person.id,
+        "uid": person.uid,
+        "rev": person.rev,
+        "state": person.state,
+        "name": full_name(person.card)[:200],
+        "card": person.card,
+        "updated": unit.now,
+    }
+
+
+def search(unit: Unit, text: str = "", *, state: State = "live", limit: int = 50, after: int = 0) -> list[Person]:
+    """Persons whose name contains the text, or who have exactly this e-mail address or phone number; by id."""
+    query = sa.select(*_COLUMNS).where(people.c.state == state, people.c.id > after)
+    if text:
+        exact = sa.select(keys.c.person_id).where(keys.c.value == text.casefold())
+        query = query.where(people.c.name.icontains(text, autoescape=True) | people.c.id.in_(exact))
+    return [Person(*row) for row in unit.db.execute(query.order_by(people.c.id).limit(limit))]
+
+
+def count(unit: Unit, state: State = "live") -> int:
+    return unit.db.execute(sa.select(sa.func.count()).where(people.c.state == state)).scalar_one()

@@ -1,0 +1,176 @@
+"""Runs, leases, plans; arrivals that wait (losses) and records that were refused; photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.store.people import CHUNK
+from app.store.store import Unit
+from app.store.tables import blobs, leases, losses, plans, refused, runs
+from connectors.contract import batched
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pull and push of one connection. outcome: running | done | held | failed | paused | waiting."""
+
+    id: int
+    connection_id: int
+    started: datetime
+    finished: datetime | None
+    outcome: str
+    message: str | None
+    counters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that cannot be taken, and why."""
+
+    connection_id: int
+    remote_id: str
+    reason: str
+    at: datetime
+
+
+# --- runs
+
+
+def start(unit: Unit, connection: int) -> int:
+    row = {"connection_id": connection, "started": unit.now, "outcome": "running", "counters": {}}
+    key = unit.db.execute(sa.insert(runs).values(**row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def finish(unit: Unit, run: int, outcome: str, message: str | None, counters: Mapping[str, Any]) -> None:
+    values = {"finished": unit.now, "outcome": outcome, "message": message, "counters": dict(counters)}
+    unit.db.execute(sa.update(runs).where(runs.c.id == run).values(**values))
+
+
+def latest(unit: Unit) -> dict[int, Run]:
+    """The last run of each connection."""
+    last = sa.select(sa.func.max(runs.c.id)).group_by(runs.c.connection_id)
+    columns = [runs.c[name] for name in Run.__slots__]
+    return {row.connection_id: Run(*row) for row in unit.db.execute(sa.select(*columns).where(runs.c.id.in_(last)))}
+
+
+# --- leases
+
+
+def take_lease(unit: Unit, name: str, owner: str, seconds: float) -> bool:
+    """Hold the lease for so long, unless somebody else does. Also renews one's own."""
+    until = unit.now + timedelta(seconds=seconds)
+    row = {"name": name, "owner": owner, "until": until}
+    unit.upsert(leases, [{**row, "until": unit.now, "owner": owner}], ignore=True)
+    query = (
+        sa.update(leases)
+        .where(leases.c.name == name, sa.or_(leases.c.owner == owner, leases.c.until <= unit.now))
+        .values(owner=owner, until=until)
+    )
+    return unit.db.execute(query).rowcount == 1
+
+
+def drop_lease(unit: Unit, name: str, owner: str) -> None:
+    unit.db.execute(sa.delete(leases).where(leases.c.name == name, leases.c.owner == owner))
+
+
+def lease_holder(unit: Unit, name: str) -> tuple[str, datetime] | None:
+    """Who holds it, and until when."""
+    row = unit.db.execute(sa.select(leases.c.owner, leases.c.until).where(leases.c.name == name)).first()
+    return (row[0], row[1]) if row and row[1] > unit.now else None
+
+
+# --- arrivals that take something away wait here for the end of the run, and the brake
+
+
+def park(unit: Unit, connection: int, run: int | None, arrivals: Mapping[str, Any]) -> None:
+    """{remote id: record as JSON, or None where it is gone there}."""
+    unit.upsert(
+        losses,
+        [
+            {"connection_id": connection, "remote_id": remote, "record": record, "run_id": run, "at": unit.now}
+            for remote, record in arrivals.items()
+        ],
+    )
+
+
+def parked(unit: Unit, connection: int, *, after: str = "", limit: int = CHUNK) -> dict[str, Any]:
+    query = (
+        sa.select(losses.c.remote_id, losses.c.record)
+        .where(losses.c.connection_id == connection, losses.c.remote_id > after)
+        .order_by(losses.c.remote_id)
+        .limit(limit)
+    )
+    return {row.remote_id: row.record for row in unit.db.execute(query)}
+
+
+def count_parked(unit: Unit, connection: int) -> int:
+    return unit.db.execute(sa.select(sa.func.count()).where(losses.c.connection_id == connection)).scalar_one()
+
+
+def unpark(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
+    for chunk in batched(remote_ids, CHUNK):
+        unit.db.execute(sa.delete(losses).where(losses.c.connection_id == connection, losses.c.remote_id.in_(chunk)))
+
+
+# --- refused records
+
+
+def refuse(unit: Unit, connection: int, reasons: Mapping[str, str]) -> None:
+    unit.upsert(
+        refused,
+        [
+            {"connection_id": connection, "remote_id": remote, "reason": reason, "at": unit.now}
+            for remote, reason in reasons.items()
+        ],
+    )
+
+
+def accept(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
+    """They were taken after all."""
+    for chunk in batched(remote_ids, CHUNK):
+        unit.db.execute(sa.delete(refused).where(refused.c.connection_id == connection, refused.c.remote_id.in_(chunk)))
+
+
+def refusals(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
+    query = sa.select(refused.c.connection_id, refused.c.remote_id, refused.c.reason, refused.c.at)
+    if connection is not None:
+        query = query.where(refused.c.connection_id == connection)
+    return [Refusal(*row) for row in unit.db.execute(query.order_by(refused.c.connection_id, refused.c.remote_id))]
+
+
+# --- plans
+
+
+def save_plan(unit: Unit, body: Any) -> int:
+    key = unit.db.execute(sa.insert(plans).values(made=unit.now, state="waiting", body=body)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def last_plan(unit: Unit) -> tuple[int, datetime, str, Any] | None:
+    """(id, made, state, body) of the newest plan."""
+    row = unit.db.execute(sa.select(plans).order_by(plans.c.id.desc()).limit(1)).first()
+    return (row.id, row.made, row.state, row.body) if row else None
+
+
+def set_plan_state(unit: Unit, plan: int, state: str) -> None:
+    unit.db.execute(sa.update(plans).where(plans.c.id == plan).values(state=state))
+
+
+# --- photos
+
+
+def keep_blobs(unit: Unit, found: Mapping[str, bytes]) -> None:
+    unit.upsert(blobs, [{"uri": uri, "data": data} for uri, data in found.items()], ignore=True)
+
+
+def blob(unit: Unit, uri: str) -> bytes:
+    """The bytes of a photo; b"" where we do not have them."""
+    return unit.db.execute(sa.select(blobs.c.data).where(blobs.c.uri == uri)).scalar() or b""

@@ -1,0 +1,135 @@
+"""The door to the database: transactions, and nothing about contacts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+Row = Mapping[str, Any]
+
+
+class StoreFull(Exception):
+    """The database cannot take more (its disk is full). Nothing of the unit of work was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One unit of work: a transaction and the moment at which it happens."""
+
+    db: sa.Connection
+    now: datetime
+
+    @property
+    def sqlite(self) -> bool:
+        return self.db.dialect.name == "sqlite"
+
+    def insert(self, table: sa.Table, rows: Sequence[Row]) -> None:
+        if rows:
+            self.db.execute(sa.insert(table), [*rows])
+
+    def upsert(self, table: sa.Table, rows: Sequence[Row], *, ignore: bool = False) -> None:
+        """Insert; where the primary key is taken, overwrite the columns given, or leave the row as it is."""
+        if not rows:
+            return
+        insert = (sqlite if self.sqlite else postgresql).insert(table)
+        keys = [column.name for column in table.primary_key]
+        if ignore:
+            statement = insert.on_conflict_do_nothing(index_elements=keys)
+        else:
+            changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+            statement = insert.on_conflict_do_update(index_elements=keys, set_=changed)
+        self.db.execute(statement, [*rows])
+
+    def next_ids(self, table: sa.Table, count: int) -> range | list[int]:
+        """Fresh primary keys for rows to be inserted by this unit."""
+        if self.sqlite:  # the unit is the only writer
+            last = self.db.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0
+            return range(last + 1, last + 1 + count)
+        sequence = sa.func.pg_get_serial_sequence(table.name, "id")
+        series = sa.func.generate_series(1, count)
+        return list(self.db.execute(sa.select(sa.func.nextval(sequence)).select_from(series)).scalars())
+
+
+class Store:
+    """A database, and when its transactions begin and end.
+
+    url: an SQLAlchemy URL. clock: the time, aware.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
+        self.url = url
+        self.clock = clock
+        self.engine = sa.create_engine(url, **_options(url))
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _tune)
+            sa.event.listen(self.engine, "begin", _begin)
+
+    @contextlib.contextmanager
+    def begin(self, *, durable: bool = False) -> Iterator[Unit]:
+        """A unit of work that may write; it is committed when the block ends well.
+
+        durable: survives a power cut, not only a killed process (SQLite; PostgreSQL always does). Needed for what
+            cannot be read again from a remote: intents of writes, and what a human told us.
+        """
+        with self._unit("FULL" if durable else "NORMAL", "BEGIN IMMEDIATE") as (unit, transaction):
+            yield unit
+            transaction.commit()
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[Unit]:
+        """A unit of work that is undone at its end, whatever happens: to see what would be."""
+        with self._unit("NORMAL", "BEGIN IMMEDIATE") as (unit, transaction):
+            yield unit
+            transaction.rollback()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Unit]:
+        """A consistent view of the data."""
+        with self._unit("NORMAL", "BEGIN") as (unit, transaction):
+            yield unit
+            transaction.rollback()
+
+    @contextlib.contextmanager
+    def _unit(self, synchronous: str, begin: str) -> Iterator[tuple[Unit, sa.RootTransaction]]:
+        with self.engine.connect() as raw:
+            db = raw.execution_options(concord_synchronous=synchronous, concord_begin=begin)
+            try:
+                with db.begin() as transaction:
+                    yield Unit(db, self.clock()), transaction
+            except sa.exc.OperationalError as error:
+                if "disk is full" in str(error.orig) or "disk I/O error" in str(error.orig):
+                    raise StoreFull(
+                        f"the disk of the database is full; make room and run again ({error.orig})"
+                    ) from None
+                raise
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _options(url: str) -> dict[str, Any]:
+    if sa.make_url(url).get_backend_name() != "sqlite":
+        return {"pool_pre_ping": True}
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 30}}
+    if sa.make_url(url).database in (None, "", ":memory:"):
+        options["poolclass"] = sa.StaticPool
+    return options
+
+
+def _tune(connection: Any, _record: Any) -> None:
+    """SQLite as a server's database: readers beside one writer, foreign keys kept, transactions begun by us."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=30000", "cache_size=-16000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(f"PRAGMA synchronous={options.get('concord_synchronous', 'FULL')}")
+    connection.exec_driver_sql(options.get("concord_begin", "BEGIN"))
