@@ -19,8 +19,8 @@ class Connection:
     """One configured account.
 
     settings: without secrets. secrets: the encrypted rest. policy: as JSON (see core.policy). schedule: "5m", a cron
-    line, or None. approve: whether the first contact waits for a human. state "new": that has not been yet. reason: why it
-    is paused. cleared: until when a human has released the brake.
+    line, or None. approve: whether the first contact waits for a human. state "new": that has not been yet. reason: why
+    it is paused. cleared: until when a human has released the brake.
     """
 
     id: int

@@ -16,7 +16,8 @@ from connectors.card import Path
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the journal. path: () is the whole person. connection_id: whose side it came from, None: ours."""
+    """One row of the journal. path: () is the whole person. connection_id: whose side it came from, None: ours.
+    at: when it was done there, as far as the remote told, else when we heard of it."""
 
     person_id: int
     path: Path
@@ -67,7 +68,7 @@ def append(unit: Unit, rows: Sequence[Change]) -> None:
                 "connection_id": row.connection_id,
                 "run_id": row.run_id,
                 "actor": row.actor,
-                "at": unit.now,
+                "at": row.at or unit.now,
             }
             for row in rows
         ],

@@ -136,3 +136,8 @@ def rename(unit: Unit, connection: int, old: str, new: str) -> None:
     if not taken:
         unit.db.execute(sa.update(links).where(here, links.c.remote_id == old).values(remote_id=new))
     unit.upsert(aliases, [{"connection_id": connection, "alias": old, "remote_id": new}])
+
+
+def forget(unit: Unit, connection: int, remote_id: str) -> None:
+    """Not even a tombstone is left."""
+    unit.db.execute(sa.delete(links).where(links.c.connection_id == connection, links.c.remote_id == remote_id))

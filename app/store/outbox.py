@@ -6,7 +6,7 @@ So ten edits are one write, and a row can stand here for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from app.store.people import CHUNK
 from app.store.store import Unit
 from app.store.tables import people, pushes
+from connectors.card import Card
 from connectors.contract import batched
 
 State = Literal["owed", "sent", "aside"]
@@ -26,11 +27,12 @@ MAX_ATTEMPTS = 3
 @dataclass(frozen=True, slots=True)
 class Due:
     """A push that is due. attempts: how often it failed so far. sent_at: when it went out, where its outcome is
-    unknown."""
+    unknown; card: what it was to create then."""
 
     person_id: int
     attempts: int
     sent_at: datetime | None
+    card: Card | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def _is(connection: int, person: sa.ColumnElement[int] | int) -> sa.ColumnElemen
 def due(unit: Unit, connection: int, state: State, *, after: int = 0, limit: int = 200) -> list[Due]:
     """Pushes in this state, by person, after that one."""
     query = (
-        sa.select(pushes.c.person_id, pushes.c.attempts, pushes.c.sent_at)
+        sa.select(pushes.c.person_id, pushes.c.attempts, pushes.c.sent_at, pushes.c.card)
         .where(pushes.c.connection_id == connection, pushes.c.state == state, pushes.c.person_id > after)
         .order_by(pushes.c.person_id)
         .limit(limit)
@@ -90,14 +92,15 @@ def due(unit: Unit, connection: int, state: State, *, after: int = 0, limit: int
     return [Due(*row) for row in unit.db.execute(query)]
 
 
-def mark_sent(unit: Unit, connection: int, persons: Iterable[int]) -> None:
-    """The intent: from now on their outcome is unknown until it is said."""
-    for chunk in batched(persons, CHUNK):
-        unit.db.execute(
+def promise(unit: Unit, connection: int, writes: Mapping[int, Card | None]) -> None:
+    """The intent: from now on their outcome is unknown until it is said. {person: what is to be created, if it is}."""
+    if writes:
+        statement = (
             sa.update(pushes)
-            .where(pushes.c.connection_id == connection, pushes.c.person_id.in_(chunk))
-            .values(state="sent", sent_at=unit.now)
+            .where(pushes.c.connection_id == connection, pushes.c.person_id == sa.bindparam("this"))
+            .values(state="sent", sent_at=unit.now, card=sa.bindparam("card"))
         )
+        unit.db.execute(statement, [{"this": person, "card": card} for person, card in writes.items()])
 
 
 def mark_owed(unit: Unit, connection: int, persons: Iterable[int], *, failed: bool = False) -> None:
@@ -107,12 +110,18 @@ def mark_owed(unit: Unit, connection: int, persons: Iterable[int], *, failed: bo
         unit.db.execute(
             sa.update(pushes)
             .where(pushes.c.connection_id == connection, pushes.c.person_id.in_(chunk))
-            .values(state="owed", sent_at=None, attempts=attempts)
+            .values(state="owed", sent_at=None, card=None, attempts=attempts)
         )
 
 
 def set_aside(unit: Unit, connection: int, person: int, reason: str) -> None:
     unit.db.execute(sa.update(pushes).where(_is(connection, person)).values(state="aside", sent_at=None, reason=reason))
+
+
+def settle_unchanged(unit: Unit, connection: int, person: int, rev: int) -> bool:
+    """Nothing is owed any more, if the person is still at this revision."""
+    same = sa.exists().where(people.c.id == person, people.c.rev == rev)
+    return unit.db.execute(sa.delete(pushes).where(_is(connection, person), same)).rowcount == 1
 
 
 def settle(unit: Unit, connection: int, persons: Iterable[int]) -> None:

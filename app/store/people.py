@@ -116,3 +116,8 @@ def search(unit: Unit, text: str = "", *, state: State = "live", limit: int = 50
 
 def count(unit: Unit, state: State = "live") -> int:
     return unit.db.execute(sa.select(sa.func.count()).where(people.c.state == state)).scalar_one()
+
+
+def next_ids(unit: Unit, number: int) -> Sequence[int]:
+    """Ids for persons to be inserted by this unit."""
+    return unit.next_ids(people, number)

@@ -154,6 +154,7 @@ pushes = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("since", Moment, nullable=False),
     Column("sent_at", Moment),
+    Column("card", Json, comment="what a create sent, until its outcome is known"),
     Column("reason", Text, comment="why it was set aside"),
     Index(None, "connection_id", "state"),
     sqlite_with_rowid=False,

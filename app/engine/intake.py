@@ -1,0 +1,391 @@
+"""Taking in what a remote shows: records become links, persons, journal rows, and what others are owed.
+
+An intake belongs to one unit of work. It loads what a batch of records touches in a few queries, lets the core decide
+record by record, and writes everything at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.core import identity
+from app.core.align import align
+from app.core.identity import Candidate, Key
+from app.core.reconcile import EMPTY, Merged, Owed, first_sight, merge, owed
+from app.engine.arbiter import arbiter
+from app.engine.world import Session, earlier
+from app.store import connections, journal, links, outbox, people, runs
+from app.store.links import Brief, Link
+from app.store.people import Person
+from app.store.store import Unit
+from connectors.card import SLOT, Card, Equivalence, digest, leaves, problem
+from connectors.contract import Record
+
+PROVISIONAL = 1 << 60
+"""Persons that a unit adds are numbered from here until it is flushed."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A record that has to be looked at, and the digest of its view."""
+
+    record: Record
+    digest: str
+
+
+class Intake:
+    """One batch of arrivals in one unit of work. `take`, then `flush` once."""
+
+    def __init__(self, session: Session, unit: Unit) -> None:
+        self.session, self.unit = session, unit
+        self.fit = session.connector.fit
+        self.eq = session.world.eq
+        self.people: dict[int, Person] = {}
+        self._fresh: list[Person] = []
+        self._changed: dict[int, Person] = {}
+        self._keys: dict[int, set[Key]] = {}
+        self._links: dict[str, Link] = {}
+        self._journal: list[journal.Change] = []
+        self._conflicts: list[journal.Conflict] = []
+        self._refused: dict[str, str] = {}
+        self._parked: dict[str, Any] = {}
+        self._touched: set[int] = set()
+        self._own: set[int] = set()
+        self._versions: list[tuple[str, str | None, datetime | None]] = []
+
+    # -- what came
+
+    def take(self, records: Iterable[Record], *, settling: bool = False) -> None:
+        """Decide about each record.
+
+        settling: these have waited; what they take away may be taken now. Otherwise a record that takes something away
+        is parked for the end of the run, where the brake looks at all of them together.
+        """
+        arrivals = {record.id: record for record in records}
+        self._follow_aliases(arrivals.values())
+        known = links.briefs(self.unit, self.session.id, arrivals)
+        strangers: list[News] = []
+        changed: list[News] = []
+        for record in arrivals.values():
+            self._sort(record, known.get(record.id), strangers, changed)
+        self._news(changed, settling)
+        self._strangers(strangers)
+
+    def _follow_aliases(self, records: Iterable[Record]) -> None:
+        for record in records:
+            for old in record.aliases:
+                if links.briefs(self.unit, self.session.id, [old]):
+                    links.rename(self.unit, self.session.id, old, record.id)
+
+    def _sort(self, record: Record, link: Brief | None, strangers: list[News], changed: list[News]) -> None:
+        reason = record.refused or (problem(record.card) if record.card else None)
+        if reason:
+            self._refused[record.id] = reason
+        elif record.card is None:
+            if link is not None and link.state == "live":
+                self._parked[record.id] = None
+        elif link is None:
+            strangers.append(News(record, digest(record.card)))
+        else:
+            news = News(record, digest(record.card))
+            if link.state == "gone" and news.digest == link.digest:
+                # An old copy came back by itself: deleted stays deleted.
+                self._own.add(link.person_id)
+                changed.append(news)
+            elif self._is_news(news, link):
+                changed.append(news)
+            elif record.version != link.version and not self._is_old(record, link):
+                self._versions.append((record.id, record.version, record.modified))
+
+    def _is_news(self, news: News, link: Brief) -> bool:
+        if news.digest == link.digest or self._is_old(news.record, link):
+            return False
+        # Some remotes show the state before our last write for a while.
+        lag = timedelta(seconds=self.session.connector.capabilities.lag)
+        lagging = link.written is not None and self.unit.now - link.written < lag
+        return not (lagging and news.digest == link.prior)
+
+    @staticmethod
+    def _is_old(record: Record, link: Brief) -> bool:
+        return record.modified is not None and link.modified is not None and record.modified < link.modified
+
+    # -- records of persons we know
+
+    def _news(self, changed: Sequence[News], settling: bool) -> None:
+        held = links.load(self.unit, self.session.id, [news.record.id for news in changed])
+        self._load({link.person_id for link in held.values()})
+        for news in changed:
+            link = held[news.record.id]
+            person = self.people[link.person_id]
+            if link.state == "gone" and news.digest == link.digest and person.state != "live":
+                self._link(replace(link, state="live", version=news.record.version))
+                continue
+            merged = self._merge(person, news, link)
+            if merged.losses and not settling:
+                self._park(news.record)
+                continue
+            self._apply(person, news, merged)
+
+    def _merge(self, person: Person, news: News, link: Link | None) -> Merged:
+        assert news.record.card is not None
+        alive = link is not None and link.state == "live"
+        seen, sent = (link.seen, link.sent) if link is not None and alive else (EMPTY, EMPTY)
+        view = align(
+            news.record.card, [seen, person.card] if alive else [person.card], self.eq, self.session.world.mint
+        )
+        at = earlier(news.record.modified, self.unit.now)
+        return merge(
+            person.card,
+            view,
+            seen,
+            sent,
+            fit=self.fit,
+            policy=self.session.policy,
+            arbiter=arbiter(self.unit, self.session, person.id, at),
+            eq=self.eq,
+        )
+
+    def _apply(self, person: Person, news: News, merged: Merged) -> None:
+        record, at = news.record, earlier(news.record.modified, self.unit.now)
+        if merged.edits or person.state != "live":
+            self._edit(person, merged, at)
+        for clash in merged.conflicts:
+            self._conflicts.append(
+                journal.Conflict(person.id, self.session.id, clash.path, clash.ours, clash.theirs, clash.kept)
+            )
+        self._link(self._linked(person.id, news, merged.seen, merged.sent))
+        runs.keep_blobs(self.unit, record.blobs)
+        self.session.tally.conflicts += len(merged.conflicts)
+        if self._owes(self.people[person.id].card, merged.seen, merged.sent) is not None:
+            self._own.add(person.id)
+
+    def _edit(self, person: Person, merged: Merged, at: datetime) -> None:
+        after = replace(person, rev=person.rev + 1, card=merged.card, state="live")
+        if person.state != "live":
+            self._log(person.id, (), None, merged.card, at)  # edited after it was deleted: it lives on
+        for edit in merged.edits:
+            self._log(person.id, edit.path, edit.before, edit.after, at)
+        self._put(after)
+        self._touched.add(person.id)
+        self.session.tally.updated += 1
+
+    def _owes(self, card: Card, seen: Card, sent: Card) -> Owed | None:
+        return owed(card, seen, sent, fit=self.fit, policy=self.session.policy, eq=self.eq)
+
+    # -- records of persons we do not know (yet)
+
+    def _strangers(self, strangers: Sequence[News]) -> None:
+        if not strangers or not self._pulls_anything():
+            return
+        wanted = {news.record.id: self._keys_of(news.record) for news in strangers}
+        holders = people.by_keys(self.unit, {key for keys in wanted.values() for key in keys})
+        everybody = {person for persons in holders.values() for person in persons}
+        self._load(everybody)
+        here = links.people_here(self.unit, self.session.id, everybody)
+        lost = self._lost_creates()
+        for news in strangers:
+            record = news.record
+            assert record.card is not None
+            candidates = self._candidates(wanted[record.id], holders, here) + _answers(record.card, lost, self.eq)
+            chosen = identity.choose(record.card, candidates)
+            if chosen is None:
+                person = self._newcomer(news)
+            elif chosen in lost:
+                person = self.people[chosen]
+                view = align(record.card, [lost[chosen]], self.eq, self.session.world.mint)
+                self._link(self._linked(chosen, news, view, lost[chosen]))
+                self._own.add(chosen)
+            else:
+                person = self.people[chosen]
+                self._meet(person, news)
+                self._rekey(chosen)
+                self.session.tally.linked += 1
+            here.add(person.id)
+            for key in self._keys.get(person.id, wanted[record.id]):
+                holders.setdefault(key, set()).add(person.id)
+
+    def _meet(self, person: Person, news: News) -> None:
+        """The record is somebody we know."""
+        if person.state != "live" and self._predates_deletion(person, news.record):
+            # A copy from before the deletion is no wish to have the person back; nor is it ours to delete.
+            assert news.record.card is not None
+            view = align(news.record.card, [person.card], self.eq, self.session.world.mint)
+            self._link(self._linked(person.id, news, view, self.fit(person.card, view)))
+        else:
+            self._apply(person, news, self._merge(person, news, None))
+
+    def _predates_deletion(self, person: Person, record: Record) -> bool:
+        last = journal.last_change(self.unit, person.id, ())
+        return record.modified is not None and last is not None and record.modified <= last[1]
+
+    def _pulls_anything(self) -> bool:
+        policy = self.session.policy
+        return policy.direction in ("both", "pull") or any(policy.pulls(field) for field in policy.fields)
+
+    def _keys_of(self, record: Record) -> set[Key]:
+        assert record.card is not None
+        found = identity.keys_of(record.card, self.eq)
+        return found | {("uid", record.key)} if record.key else found
+
+    def _candidates(self, wanted: set[Key], holders: dict[Key, set[int]], here: set[int]) -> list[Candidate]:
+        shared: dict[int, set[Key]] = {}
+        for key in wanted:
+            for person in holders.get(key, ()):
+                shared.setdefault(person, set()).add(key)
+        return [
+            Candidate(person, self.people[person].card, frozenset(keys), person in here)
+            for person, keys in shared.items()
+            if self.people[person].state != "erased"
+        ]
+
+    def _lost_creates(self) -> dict[int, Card]:
+        """Persons whose create got no answer, and what it sent: the answer may be this very record."""
+        sent = {
+            push.person_id: push.card
+            for push in outbox.due(self.unit, self.session.id, "sent", limit=100_000)
+            if push.card
+        }
+        self._load(sent)
+        return sent
+
+    def _newcomer(self, news: News) -> Person:
+        record = news.record
+        assert record.card is not None
+        view = align(record.card, [], self.eq, self.session.world.mint)
+        first = first_sight(view, self.fit, self.session.policy)
+        uid = record.key if record.key and not self._uid_taken(record.key) else self.session.world.uid()
+        person = Person(PROVISIONAL + len(self._fresh), uid, 1, "live", first.card)
+        self._fresh.append(person)
+        self.people[person.id] = person
+        self._keys[person.id] = identity.keys_of(first.card, self.eq)
+        self._touched.add(person.id)
+        self._log(person.id, (), None, first.card, earlier(record.modified, self.unit.now))
+        self._link(self._linked(person.id, news, first.seen, first.sent))
+        runs.keep_blobs(self.unit, record.blobs)
+        self.session.tally.people += 1
+        return person
+
+    def _uid_taken(self, uid: str) -> bool:
+        if any(person.uid == uid for person in self._fresh):
+            return True
+        return bool(people.by_keys(self.unit, [("uid", uid)]))
+
+    # -- notes for the flush
+
+    def _load(self, ids: Iterable[int]) -> None:
+        self.people.update(people.load(self.unit, [id_ for id_ in ids if id_ not in self.people]))
+
+    def _put(self, person: Person) -> None:
+        self.people[person.id] = person
+        if person.id < PROVISIONAL:
+            self._changed[person.id] = person
+        else:
+            self._fresh[person.id - PROVISIONAL] = person
+        self._rekey(person.id)
+
+    def _rekey(self, person: int) -> None:
+        self._keys[person] = identity.keys_of(self.people[person].card, self.eq)
+
+    def _link(self, link: Link) -> None:
+        self._links[link.remote_id] = link
+
+    def _linked(self, person: int, news: News, seen: Card, sent: Card) -> Link:
+        record = news.record
+        return Link(
+            connection_id=self.session.id,
+            remote_id=record.id,
+            person_id=person,
+            state="live",
+            version=record.version,
+            modified=record.modified,
+            digest=news.digest,
+            prior=None,
+            written=None,
+            seen=seen,
+            sent=sent,
+            raw=record.raw,
+        )
+
+    def _park(self, record: Record) -> None:
+        self._parked[record.id] = record_json(record)
+        runs.keep_blobs(self.unit, record.blobs)
+
+    def _log(self, person: int, path: tuple[str, ...], before: Any, after: Any, at: datetime) -> None:
+        self._journal.append(
+            journal.Change(
+                person, path, before, after, self.session.connection.name, self.session.id, self.session.run_id, at
+            )
+        )
+
+    # -- the writing
+
+    def flush(self) -> None:
+        """Write everything that was decided."""
+        unit, here = self.unit, self.session.id
+        ids = self._number_newcomers()
+        people.insert(unit, self._fresh, {p.id: self._keys[p.id] for p in self._fresh})
+        people.update(unit, [*self._changed.values()], {id_: self._keys[id_] for id_ in self._changed})
+        links.save(
+            unit, [replace(link, person_id=ids.get(link.person_id, link.person_id)) for link in self._links.values()]
+        )
+        journal.append(unit, [replace(row, person_id=ids.get(row.person_id, row.person_id)) for row in self._journal])
+        journal.record_conflicts(
+            unit, [replace(row, person_id=ids.get(row.person_id, row.person_id)) for row in self._conflicts]
+        )
+        links.set_versions(unit, here, self._versions)
+        runs.refuse(unit, here, self._refused)
+        if self._links:
+            runs.accept(unit, here, self._links)
+            runs.unpark(unit, here, self._links)
+        runs.park(unit, here, self.session.run_id, self._parked)
+        outbox.owe(unit, connections.receivers(unit, here), sorted(ids.get(id_, id_) for id_ in self._touched))
+        outbox.owe(unit, [here], sorted(ids.get(id_, id_) for id_ in self._own))
+        self.session.tally.refused += len(self._refused)
+
+    def _number_newcomers(self) -> dict[int, int]:
+        """Real ids for the persons that this unit adds: {provisional: real}."""
+        if not self._fresh:
+            return {}
+        numbers = people.next_ids(self.unit, len(self._fresh))
+        ids = {person.id: number for person, number in zip(self._fresh, numbers, strict=True)}
+        self._fresh = [replace(person, id=ids[person.id]) for person in self._fresh]
+        self._keys.update({ids[old]: self._keys[old] for old in ids})
+        return ids
+
+
+def _answers(card: Card, lost: dict[int, Card], eq: Equivalence) -> list[Candidate]:
+    """Persons whose unanswered create sent exactly this."""
+    shown = _values(card, eq)
+    return [
+        Candidate(person, card, frozenset({("uid", "")})) for person, sent in lost.items() if _values(sent, eq) == shown
+    ]
+
+
+def _values(card: Card, eq: Equivalence) -> list[Any]:
+    """Every value of a card whatever its elements are called."""
+    return sorted(
+        (path[0], path[-1], str(eq.key(path[0], path[-1], value)))
+        for path, value in leaves(card).items()
+        if path[-1] != SLOT
+    )
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    """A record as it waits in the store."""
+    return {
+        "id": record.id,
+        "card": record.card,
+        "version": record.version,
+        "modified": record.modified.isoformat() if record.modified else None,
+        "key": record.key,
+        "raw": record.raw,
+    }
+
+
+def record_of(stored: dict[str, Any]) -> Record:
+    """The record that `record_json` stored."""
+    modified = stored["modified"]
+    return Record(**{**stored, "modified": datetime.fromisoformat(modified) if modified else None})

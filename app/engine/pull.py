@@ -1,0 +1,171 @@
+"""Reading a connection: page by page, one transaction a page; what takes something away comes last, under the brake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from app.core import guard
+from app.core.reconcile import owed
+from app.engine.intake import Intake, record_of
+from app.engine.world import Session
+from app.store import connections, journal, links, outbox, people, runs
+from app.store.links import Link
+from app.store.people import Person
+from app.store.store import Unit
+from connectors.contract import Page, Record, batched
+from connectors.errors import CursorExpired
+
+STEP = 500
+"""Parked arrivals that are settled in one transaction."""
+
+
+class Held(Exception):
+    """The brake: this run would take too much away. Nothing was taken; the message says what to do."""
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a pass over a remote has named so far."""
+
+    named: set[str]
+    done: int = 0
+
+
+def pull(session: Session) -> None:
+    """Take in everything that happened since the cursor, then settle what takes something away.
+
+    Raises Held where that is too much to do without asking.
+    """
+    try:
+        _read(session, session.connection.cursor)
+    except CursorExpired:
+        _read(session, None)
+    with session.store.read() as unit:
+        waiting = runs.count_parked(unit, session.id)
+    if waiting:
+        brake(session, waiting)
+        settle(session)
+
+
+def _read(session: Session, cursor: Any) -> None:
+    listing = Listing(set())
+    for page in session.connector.changes(cursor):
+        records = gather(session, page)
+        with session.store.begin() as unit:
+            take_page(session, unit, page, records, listing)
+        session.world.at("pull.page")
+        session.progress("pull", listing.done, page.total)
+
+
+def gather(session: Session, page: Page) -> list[Record]:
+    """The page's records, and those that it only listed and whose version we do not know."""
+    records = list(page.records)
+    wanted = {remote: version for remote, version in page.listed.items() if version is not None}
+    if wanted:
+        with session.store.read() as unit:
+            known = links.briefs(unit, session.id, wanted)
+        unknown = [r for r, version in wanted.items() if r not in known or known[r].version != version]
+        for batch in batched(unknown, STEP):
+            records += session.connector.read(batch)
+    return records
+
+
+def take_page(session: Session, unit: Unit, page: Page, records: list[Record], listing: Listing) -> None:
+    """Store what a page brought, and the cursor that stands for it."""
+    session.fence(unit)
+    intake = Intake(session, unit)
+    intake.take(records)
+    intake.flush()
+    listing.named.update(page.listed)
+    listing.named.update(record.id for record in records)
+    listing.done += len(records) or len(page.listed)
+    session.tally.pulled += len(records)
+    if page.complete:
+        runs.park(unit, session.id, session.run_id, dict.fromkeys(_missing(session, unit, listing.named)))
+    if page.cursor is not None:
+        connections.update(unit, session.id, cursor=page.cursor)
+
+
+def _missing(session: Session, unit: Unit, named: set[str]) -> Iterator[str]:
+    """Linked records that a complete listing did not name, but for those so fresh that it may not know them yet."""
+    missing = [remote for remote in links.live_ids(unit, session.id) if remote not in named]
+    lag = timedelta(seconds=session.connector.capabilities.lag)
+    for remote, link in links.briefs(unit, session.id, missing).items():
+        if link.written is None or unit.now - link.written >= lag:
+            yield remote
+
+
+def brake(session: Session, waiting: int) -> None:
+    """Stop before the first loss where there are too many and no human has said that it is meant."""
+    with session.store.read() as unit:
+        held = links.count(unit, session.id)
+        cleared = session.connection.cleared
+        if guard.may_lose(waiting, held) or (cleared is not None and unit.now < cleared):
+            return
+    raise Held(
+        f"{session.connection.name} would delete or blank {waiting} of {held} contacts; nothing was touched. "
+        f"If that is meant: concord sync {session.connection.name} --release"
+    )
+
+
+def settle(session: Session, transaction: Callable[[], Any] | None = None) -> None:
+    """Take in the parked arrivals."""
+    begin = transaction or session.store.begin
+    after = ""
+    while True:
+        with begin() as unit:
+            parked = runs.parked(unit, session.id, after=after, limit=STEP)
+            settle_some(session, unit, parked)
+        session.world.at("pull.settled")
+        if not parked:
+            return
+        after = max(parked)
+
+
+def settle_some(session: Session, unit: Unit, parked: dict[str, Any]) -> None:
+    """These arrivals take something away, and may."""
+    session.fence(unit)
+    runs.unpark(unit, session.id, parked)
+    intake = Intake(session, unit)
+    intake.take([record_of(record) for record in parked.values() if record is not None], settling=True)
+    intake.flush()
+    gone = links.load(unit, session.id, [remote for remote, record in parked.items() if record is None])
+    persons = people.load(unit, [link.person_id for link in gone.values()])
+    for link in gone.values():
+        if link.state == "live":
+            _gone(session, unit, link, persons[link.person_id])
+
+
+def _gone(session: Session, unit: Unit, link: Link, person: Person) -> None:
+    """A record was deleted there."""
+    links.save(unit, [replace(link, state="gone")])
+    others = links.of_people(unit, [person.id], connection=session.id)
+    if person.state != "live" or others or session.policy.deletes == "ignore":
+        return
+    change = owed(
+        person.card, link.seen, link.sent, fit=session.connector.fit, policy=session.policy, eq=session.world.eq
+    )
+    if change is not None and change.paths:
+        _survives(session, unit, link, person)
+        return
+    people.update(unit, [replace(person, rev=person.rev + 1, state="archived")], {})
+    _log(session, unit, person, person.card, None)
+    session.tally.archived += 1
+    if session.policy.deletes == "propagate":
+        outbox.owe(unit, connections.receivers(unit, session.id), [person.id])
+
+
+def _survives(session: Session, unit: Unit, link: Link, person: Person) -> None:
+    """Edited here after we last agreed, deleted there: the edit wins, the record is made anew, and it is said."""
+    links.forget(unit, session.id, link.remote_id)
+    journal.record_conflicts(unit, [journal.Conflict(person.id, session.id, (), person.card, None, "ours")])
+    outbox.owe(unit, [session.id], [person.id])
+    session.tally.conflicts += 1
+
+
+def _log(session: Session, unit: Unit, person: Person, before: Any, after: Any) -> None:
+    change = journal.Change(person.id, (), before, after, session.connection.name, session.id, session.run_id)
+    journal.append(unit, [change])

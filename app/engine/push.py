@@ -1,0 +1,345 @@
+"""Writing what a connection is owed.
+
+The intent is committed before the call and the outcome right after each answer. So whenever the process dies, the next
+run knows what may have happened, and looks before it sends anything again (`recover`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
+
+from app.core.align import align
+from app.core.reconcile import EMPTY, Owed, answered, owed, owed_create
+from app.engine.intake import Intake
+from app.engine.world import Session
+from app.store import links, outbox, people, runs
+from app.store.links import Link
+from app.store.outbox import MAX_ATTEMPTS, Due
+from app.store.people import Person
+from app.store.store import Unit
+from connectors.card import Card, digest, leaves
+from connectors.contract import Outcome, Push, Record
+from connectors.errors import Error, Missing, Stale, Uncertain
+
+Settled = Literal["done", "owed", "read"]
+"""What follows an outcome: nothing, the person is owed more, or the record must be read first."""
+
+STEP = 200
+"""Persons whose pushes are prepared and promised in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One write: of a person to a record (link None: to be created; owed None: to be deleted). alone: the only one
+    that this person is owed here."""
+
+    person: Person
+    link: Link | None
+    owed: Owed | None
+    alone: bool = True
+
+    @property
+    def ref(self) -> str:
+        return f"{self.person.id}:{self.link.remote_id if self.link else ''}"
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What is to be written for a batch of pushes. settled: persons to whom nothing is owed. level: links whose shadow
+    only was behind."""
+
+    tasks: list[Task]
+    settled: list[int]
+    level: list[Link]
+
+
+# --- deciding what to write
+
+
+def prepare(session: Session, unit: Unit, persons: Sequence[int]) -> Prepared:
+    """What these persons are owed now."""
+    found = people.load(unit, persons)
+    held: dict[int, list[Link]] = {}
+    for link in links.of_people(unit, persons, connection=session.id, state=None):
+        held.setdefault(link.person_id, []).append(link)
+    prepared = Prepared([], [], [])
+    for id_ in persons:
+        tasks = [*_tasks(session, found[id_], held.get(id_, []), prepared.level)]
+        prepared.tasks += tasks if len(tasks) == 1 else [replace(task, alone=False) for task in tasks]
+        if not tasks:
+            prepared.settled.append(id_)
+    return prepared
+
+
+def _tasks(session: Session, person: Person, held: Sequence[Link], level: list[Link]) -> Iterator[Task]:
+    policy, can = session.policy, session.connector.capabilities
+    live = [link for link in held if link.state == "live"]
+    if person.state != "live":
+        if policy.deletes == "propagate" and can.deletes and policy.direction in ("both", "push"):
+            yield from (Task(person, link, None) for link in live)
+        return
+    for link in live:
+        change = owed(person.card, link.seen, link.sent, fit=session.connector.fit, policy=policy, eq=session.world.eq)
+        if change is None:
+            continue
+        if not change.paths:
+            level.append(replace(link, sent=change.sent))
+        elif can.updates:
+            yield Task(person, link, change)
+    if not held and can.creates and policy.direction in ("both", "push") and policy.welcomes(person.card):
+        new = owed_create(person.card, fit=session.connector.fit, policy=policy)
+        if new.paths:
+            yield Task(person, None, new)
+
+
+def request(session: Session, task: Task) -> Push:
+    """The task as the connector takes it."""
+    held = None
+    if task.link is not None:
+        link = task.link
+        held = Record(link.remote_id, link.seen, link.version, link.modified, task.person.uid, link.raw)
+
+    def blob(uri: str) -> bytes:
+        with session.store.read() as unit:
+            return runs.blob(unit, uri)
+
+    return Push(task.ref, task.person.uid, held, task.owed.card if task.owed else None, blob)
+
+
+# --- writing
+
+
+def push(session: Session) -> None:
+    """Write everything this connection is owed.
+
+    Raises what ends the run (Throttled, Unreachable, Unauthorised); what had no outcome by then is owed still.
+    """
+    for _ in range(MAX_ATTEMPTS):
+        with session.store.read() as unit:
+            total = outbox.count(unit, session.id, "owed")
+        if not total or not _pass(session, total):
+            return
+
+
+def _pass(session: Session, total: int) -> bool:
+    """Go once through all that is owed; True where somebody is owed again at its end."""
+    after, done, again = 0, 0, False
+    while True:
+        with session.store.begin(durable=True) as unit:
+            due = outbox.due(unit, session.id, "owed", after=after, limit=STEP)
+            tasks = _promise(session, unit, due)
+        if not due:
+            return again
+        session.world.at("push.intent")
+        if tasks:
+            again |= _write(session, tasks, {push.person_id: push.attempts for push in due})
+        after = due[-1].person_id
+        done += len(due)
+        session.progress("push", done, total)
+
+
+def _promise(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
+    """Commit ourselves: these writes may happen from now on."""
+    session.fence(unit)
+    prepared = prepare(session, unit, [push.person_id for push in due])
+    links.save(unit, prepared.level)
+    outbox.settle(unit, session.id, prepared.settled)
+    creates = {task.person.id: task.owed.card for task in prepared.tasks if task.owed and not task.link}
+    outbox.promise(unit, session.id, {task.person.id: creates.get(task.person.id) for task in prepared.tasks})
+    return prepared.tasks
+
+
+def _write(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -> bool:
+    """Send the tasks and settle each outcome; True where some are owed again."""
+    open_tasks = {task.ref: task for task in tasks}
+    again = False
+    stale: list[Task] = []
+    try:
+        for outcome in session.connector.write([request(session, task) for task in tasks]):
+            session.world.at("push.written")
+            task = open_tasks.pop(outcome.ref)
+            with session.store.begin() as unit:
+                what = _settle(session, unit, task, outcome)
+            again |= what != "done"
+            if what == "read":
+                stale.append(task)
+            session.world.at("push.outcome")
+    except Error:
+        with session.store.begin() as unit:
+            outbox.mark_owed(unit, session.id, {task.person.id for task in open_tasks.values()})
+        raise
+    if open_tasks:
+        raise AssertionError(f"{session.connection.name}: the connector gave no outcome for {len(open_tasks)} writes")
+    if stale:
+        _reread(session, stale, attempts)
+    return again
+
+
+def _settle(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settled:
+    """Store what became of one write."""
+    error, person = outcome.error, task.person.id
+    if error is None:
+        assert outcome.record is not None
+        return _succeeded(session, unit, task, outcome.record)
+    if isinstance(error, Missing) and task.owed is None:
+        return _deleted(session, unit, task)
+    if isinstance(error, Missing) and task.link is not None:
+        # Gone under us: the deletion is weighed with the others at the end of the next pull.
+        runs.park(unit, session.id, session.run_id, {task.link.remote_id: None})
+        outbox.settle(unit, session.id, [person])
+    elif isinstance(error, Stale) or (isinstance(error, Uncertain) and task.link is not None):
+        return "read"
+    elif not isinstance(error, Uncertain):  # an uncertain create stays as it is: `recover` looks for it
+        outbox.set_aside(unit, session.id, person, str(error))
+        session.tally.aside += 1
+    return "done"
+
+
+def _succeeded(session: Session, unit: Unit, task: Task, record: Record) -> Settled:
+    if task.owed is None:
+        return _deleted(session, unit, task)
+    if task.link is not None:
+        _updated(session, unit, task, task.link, task.owed, record)
+        session.tally.written += 1
+        return _level(session, unit, task)
+    if _created(session, unit, task.person, task.owed.card, record):
+        session.tally.created += 1
+        return _level(session, unit, task)
+    return "done"
+
+
+def _deleted(session: Session, unit: Unit, task: Task) -> Settled:
+    assert task.link is not None
+    links.save(unit, [replace(task.link, state="gone", written=unit.now)])
+    session.tally.deleted += 1
+    return _level(session, unit, task)
+
+
+def _created(session: Session, unit: Unit, person: Person, sent: Card, record: Record) -> bool:
+    """A new record is this person's. False where the remote answered with somebody else's record."""
+    assert record.card is not None
+    other = links.load(unit, session.id, [record.id]).get(record.id)
+    if other is not None and other.person_id != person.id and other.state == "live":
+        reason = f"the remote answered with record {record.id}, which is another person's"
+        outbox.set_aside(unit, session.id, person.id, reason)
+        session.tally.aside += 1
+        return False
+    seen = align(record.card, [sent], session.world.eq, session.world.mint)
+    links.save(unit, [link_of(session, unit, person.id, record, seen=seen, sent=sent)])
+    runs.keep_blobs(unit, record.blobs)
+    return True
+
+
+def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed, record: Record) -> None:
+    """Our write was answered. Where the answer differs beyond what we wrote, somebody else wrote too."""
+    assert record.card is not None
+    answer = align(record.card, [change.card], session.world.eq, session.world.mint)
+    expected = answered(link.seen, answer, change.paths)
+    saved = link_of(session, unit, task.person.id, record, seen=answer, sent=change.sent)
+    runs.keep_blobs(unit, record.blobs)
+    if leaves(expected) == leaves(answer):
+        links.save(unit, [replace(saved, prior=link.digest)])
+        return
+    links.save(unit, [replace(saved, seen=expected, modified=link.modified, digest=None)])
+    intake = Intake(session, unit)
+    intake.take([record])
+    intake.flush()
+
+
+def link_of(session: Session, unit: Unit, person: int, record: Record, *, seen: Card, sent: Card) -> Link:
+    """The link to a record that we have just written."""
+    return Link(
+        connection_id=session.id,
+        remote_id=record.id,
+        person_id=person,
+        state="live",
+        version=record.version,
+        modified=record.modified,
+        digest=digest(record.card or EMPTY),
+        prior=None,
+        written=unit.now,
+        seen=seen,
+        sent=sent,
+        raw=record.raw,
+    )
+
+
+def _level(session: Session, unit: Unit, task: Task) -> Settled:
+    """The push is done, unless the person changed again meanwhile or has more records here."""
+    if task.alone and outbox.settle_unchanged(unit, session.id, task.person.id, task.person.rev):
+        return "done"
+    outbox.mark_owed(unit, session.id, [task.person.id])
+    return "owed"
+
+
+def _reread(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -> None:
+    """These changed under us (or may have been written): read, merge, and let them be prepared again."""
+    ids = [task.link.remote_id for task in tasks if task.link is not None]
+    records = [*session.connector.read(ids)]
+    with session.store.begin() as unit:
+        intake = Intake(session, unit)
+        intake.take(records)
+        intake.flush()
+        for person in {task.person.id for task in tasks}:
+            if attempts.get(person, 0) + 1 >= MAX_ATTEMPTS:
+                outbox.set_aside(unit, session.id, person, "the record changed under every one of our writes")
+                session.tally.aside += 1
+            else:
+                outbox.mark_owed(unit, session.id, [person], failed=True)
+    session.world.at("push.reread")
+
+
+# --- after a crash, or an answer that never came
+
+
+def recover(session: Session) -> None:
+    """Find out what became of writes whose outcome we do not know, before anything else is read or written."""
+    after = 0
+    while True:
+        with session.store.read() as unit:
+            due = outbox.due(unit, session.id, "sent", after=after, limit=STEP)
+            found = people.load(unit, [push.person_id for push in due])
+            held: dict[int, list[Link]] = {}
+            for link in links.of_people(unit, found, connection=session.id):
+                held.setdefault(link.person_id, []).append(link)
+        if not due:
+            return
+        after = due[-1].person_id
+        _recover_known(session, [link for each in held.values() for link in each])
+        _recover_creates(session, [push for push in due if push.person_id not in held], found)
+
+
+def _recover_known(session: Session, held: Sequence[Link]) -> None:
+    if not held:
+        return
+    records = [*session.connector.read([link.remote_id for link in held])]
+    with session.store.begin() as unit:
+        intake = Intake(session, unit)
+        intake.take(records)
+        intake.flush()
+        outbox.mark_owed(unit, session.id, {link.person_id for link in held})
+    session.world.at("recover.known")
+
+
+def _recover_creates(session: Session, due: Sequence[Due], found: dict[int, Person]) -> None:
+    """Creates whose answer never came: look for the record, and only when it cannot be there, create again."""
+    tasks = {}
+    for waiting in due:
+        sent = waiting.card or EMPTY
+        task = Task(found[waiting.person_id], None, Owed(sent, sent, frozenset()))
+        tasks[task.ref] = (task, waiting.sent_at, sent)
+    if not tasks:
+        return
+    answers = dict(session.connector.find([request(session, task) for task, _, _ in tasks.values()]))
+    lag = timedelta(seconds=session.connector.capabilities.find_lag)
+    with session.store.begin() as unit:
+        for ref, (task, sent_at, sent) in tasks.items():
+            if ref in answers:
+                if _created(session, unit, task.person, sent, answers[ref]):
+                    outbox.mark_owed(unit, session.id, [task.person.id])
+            elif sent_at is None or unit.now - sent_at >= lag:
+                outbox.mark_owed(unit, session.id, [task.person.id])
+    session.world.at("recover.creates")

@@ -1,0 +1,184 @@
+"""One run of one connection: under a lease, recover, pull, push; whatever happens is said in the run's row."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from app.engine.pull import Held, pull
+from app.engine.push import push, recover
+from app.engine.world import Fence, Session, Tally, World, policy_of
+from app.store import connections, outbox, runs
+from app.store.connections import Connection
+from app.store.store import StoreFull, Unit
+from connectors.errors import Error, Unauthorised
+
+LEASE = 30.0
+"""Seconds after which the lease of a dead process can be taken over. A living one renews it three times in that."""
+ROUNDS = 20
+"""Most rounds over all connections until everything must be quiet."""
+
+
+class Busy(Exception):
+    """Another process is syncing this connection right now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of one run. outcome: done | held | failed | paused | waiting | busy."""
+
+    connection: str
+    outcome: str
+    message: str | None
+    tally: Tally
+
+    @property
+    def quiet(self) -> bool:
+        return self.tally.quiet
+
+
+def sync(world: World, name: str, *, release: bool = False) -> Report:
+    """Run one connection once. release: the brake is off for this run.
+
+    Errors of the remote end the run, not the process: they are in the report.
+    """
+    tally = Tally()
+    started = world.store.clock()
+    try:
+        with lease(world, name) as fence:
+            outcome, message = _run(world, name, tally, release, fence)
+    except Busy as busy:
+        outcome, message = "busy", str(busy)
+    tally.seconds = round((world.store.clock() - started).total_seconds(), 3)
+    return Report(name, outcome, message, tally)
+
+
+def sync_all(world: World, names: Sequence[str], *, until_quiet: bool = False, release: bool = False) -> list[Report]:
+    """Run these connections in turn; until_quiet: again and again until a whole round changed nothing.
+
+    The reports of all runs, in order.
+    """
+    reports: list[Report] = []
+    for number in range(ROUNDS if until_quiet else 1):
+        this = [sync(world, name, release=release and number == 0) for name in names]
+        reports += this
+        names = [report.connection for report in this if report.outcome == "done"]
+        if not names or (all(report.quiet for report in this) and not _owed(world, names)):
+            break
+    return reports
+
+
+def _owed(world: World, names: Sequence[str]) -> bool:
+    with world.store.read() as unit:
+        return any(
+            outbox.count(unit, connection.id, "owed")
+            for connection in connections.every(unit)
+            if connection.name in names
+        )
+
+
+def _run(world: World, name: str, tally: Tally, release: bool, fence: Fence) -> tuple[str, str | None]:
+    connection = find(world, name)
+    if connection.state == "paused":
+        return "paused", connection.reason or "paused; resume it with: concord connections resume " + name
+    if connection.state == "new":
+        if connection.approve != "auto":
+            return (
+                "waiting",
+                f"its first contact waits for you: concord plan {name}, then concord plan {name} --approve",
+            )
+        connection = activate(world, connection)
+    if release:
+        connection = replace(connection, cleared=world.store.clock() + timedelta(days=1))
+    with world.store.begin() as unit:
+        run_id = runs.start(unit, connection.id)
+    outcome, message = _attempt(world, connection, tally, run_id, fence)
+    with world.store.begin() as unit:
+        runs.finish(unit, run_id, outcome, message, tally.as_json())
+        if outcome == "paused":
+            connections.update(unit, connection.id, state="paused", reason=message)
+    return outcome, message
+
+
+def _attempt(world: World, connection: Connection, tally: Tally, run_id: int, fence: Fence) -> tuple[str, str | None]:
+    try:
+        with session_for(world, connection, tally, run_id, fence) as session:
+            recover(session)
+            pull(session)
+            push(session)
+    except Held as held:
+        return "held", str(held)
+    except Unauthorised as error:
+        return "paused", f"{error}. Enter new credentials, then: concord connections resume {connection.name}"
+    except (Error, StoreFull) as error:
+        return "failed", str(error)
+    return "done", None
+
+
+@contextmanager
+def session_for(
+    world: World, connection: Connection, tally: Tally, run_id: int | None = None, fence: Fence = lambda unit: None
+) -> Iterator[Session]:
+    """An opened connection."""
+    connector = world.open(connection, tally)
+    try:
+        yield Session(world, connection, policy_of(connection.policy), connector, tally, run_id, fence)
+    finally:
+        connector.close()
+
+
+def find(world: World, name: str) -> Connection:
+    """The connection of that name; raises LookupError."""
+    with world.store.read() as unit:
+        found = connections.by_name(unit, name)
+        if found is None:
+            names = ", ".join(connection.name for connection in connections.every(unit)) or "none yet"
+            raise LookupError(f"no connection is called {name!r}; there are: {names}")
+        return found
+
+
+def activate(world: World, connection: Connection) -> Connection:
+    """The first contact is allowed: from now on the connection hears of changes, and of everybody there is."""
+    with world.store.begin(durable=True) as unit:
+        connections.update(unit, connection.id, state="active")
+        outbox.owe_everybody(unit, connection.id)
+    return replace(connection, state="active")
+
+
+@contextmanager
+def lease(world: World, name: str) -> Iterator[Fence]:
+    """Be the only one who syncs this connection, on any machine. Raises Busy.
+
+    Yields a fence: called in a unit of work, it raises Busy if the lease went to another process meanwhile (this one was
+    asleep too long), so that nothing is written on an old promise.
+    """
+    key, owner = f"sync:{name}", f"{world.owner}/{world.mint()}"
+
+    def take(unit: Unit) -> None:
+        if not runs.take_lease(unit, key, owner, LEASE):
+            raise Busy(f"{name} is being synced by another process; try again when that ends")
+
+    with world.store.begin() as unit:
+        take(unit)
+    stop = threading.Event()
+    heart = threading.Thread(target=_beat, args=(world, take, stop), daemon=True)
+    heart.start()
+    try:
+        yield take
+    finally:
+        stop.set()
+        heart.join()
+        with world.store.begin() as unit:
+            runs.drop_lease(unit, key, owner)
+
+
+def _beat(world: World, take: Fence, stop: threading.Event) -> None:
+    while not stop.wait(LEASE / 3):
+        try:
+            with world.store.begin() as unit:
+                take(unit)
+        except Busy:
+            return  # the fence will say so before the next write
