@@ -152,8 +152,8 @@ def activate(world: World, connection: Connection) -> Connection:
 def lease(world: World, name: str) -> Iterator[Fence]:
     """Be the only one who syncs this connection, on any machine. Raises Busy.
 
-    Yields a fence: called in a unit of work, it raises Busy if the lease went to another process meanwhile (this one was
-    asleep too long), so that nothing is written on an old promise.
+    Yields a fence: called in a unit of work, it raises Busy if the lease went to another process meanwhile (this one
+    was asleep too long), so that nothing is written on an old promise.
     """
     key, owner = f"sync:{name}", f"{world.owner}/{world.mint()}"
 

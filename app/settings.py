@@ -1,0 +1,135 @@
+"""The settings of this installation: environment variables named CONCORD_*, read once at the edge."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX: Final = "CONCORD_"
+_SQLITE: Final = "sqlite:///"
+_DRIVERS: Final = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+
+
+class BadSettings(Exception):
+    """Environment variables that cannot be used; the message names each and says what it should be."""
+
+
+def _home() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "concord"
+
+
+class Settings(BaseSettings):
+    """What an installation may choose. Every field is the environment variable of its name after CONCORD_."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+
+    home: Path = Field(default_factory=_home, description="The folder of Concord's own files.")
+    database_url: str = Field(
+        default_factory=lambda data: f"{_SQLITE}{data['home'] / 'concord.db'}",
+        repr=False,  # it may hold a password
+        description="Where the contacts are: `sqlite:////path/concord.db` or `postgresql://user:password@host/name`.",
+    )
+    secrets_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Fernet keys for the stored credentials, separated by commas; the first one encrypts.",
+    )
+    region: str | None = Field(
+        default=None,
+        description="The country (two letters: DE) whose phone numbers are written without a country code.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is worth a line.")
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="How lines are written; auto: for people on a terminal, else JSON."
+    )
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("region")
+    @classmethod
+    def _country(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        import phonenumbers  # lazily: it costs 60 ms and most installations never come here
+
+        if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError(f"{value!r} is no country code; use the two letters of ISO 3166, as in DE or US")
+        return value.upper()
+
+    @field_validator("secrets_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("secrets_keys")
+    @classmethod
+    def _fernet(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        from cryptography.fernet import Fernet  # lazily: it costs 30 ms
+
+        for number, key in enumerate(value, 1):
+            try:
+                Fernet(key.get_secret_value())
+            except ValueError:
+                raise ValueError(
+                    f"key {number} is no Fernet key (32 bytes in URL-safe base64, 44 characters); make one with "
+                    "`python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'`"
+                ) from None
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in _DRIVERS:
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        return f"{_DRIVERS[scheme]}://{rest}"
+
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite database's file; None for another database, or one in memory."""
+        name = self.database_url.removeprefix(_SQLITE).partition("?")[0]
+        if not self.database_url.startswith(_SQLITE) or name in ("", ":memory:"):
+            return None
+        return Path(name).absolute()
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key of the credentials is kept unless CONCORD_SECRETS_KEYS brings it: beside the database."""
+        return (self.database_file or self.home / "concord.db").with_suffix(".key")
+
+
+def load() -> Settings:
+    """The settings from the environment. Raises BadSettings."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        # Others may own names that begin like ours; only what looks like a slip is one.
+        if meant := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+            raise BadSettings(f"{name} is no setting; did you mean {meant[0]}?")
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise BadSettings("\n".join(_words(problem) for problem in error.errors(include_input=False))) from None
+
+
+def _words(problem: Any) -> str:
+    variable = PREFIX + str(problem["loc"][0]).upper()
+    return f"{variable}: {problem['msg'].removeprefix('Value error, ')}"
