@@ -1,0 +1,129 @@
+"""From nothing to the tables and back, on every database, and never a difference between tables and migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from migrations import HEAD, WrongVersion, config, current, downgrade, upgrade
+
+from app.store.store import Store
+from app.store.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'concord.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sa.Engine]:
+    store = _store(url)
+    yield store.engine
+    store.close()
+
+
+def _store(url: str) -> Store:
+    return Store(url, lambda: datetime.now(UTC))
+
+
+def _tables(engine: sa.Engine) -> set[str]:
+    return {*sa.inspect(engine).get_table_names()} - {"alembic_version"}
+
+
+def _drift(engine: sa.Engine, tables: sa.MetaData = metadata) -> list[Any]:
+    with engine.connect() as connection:
+        return list(compare_metadata(MigrationContext.configure(connection), tables))
+
+
+def test_up_down_and_up_again(engine: sa.Engine) -> None:
+    assert current(engine) is None
+    assert upgrade(engine)
+    assert (current(engine), _tables(engine)) == (HEAD, {*metadata.tables})
+    downgrade(engine, "base")
+    assert (current(engine), _tables(engine)) == (None, set())
+    assert upgrade(engine)
+    assert not upgrade(engine), "an upgrade of an upgraded database must do nothing"
+    assert _drift(engine) == []
+
+
+def test_a_drift_is_noticed(engine: sa.Engine) -> None:
+    upgrade(engine)
+    newer = sa.MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.tables.values():
+        table.to_metadata(newer)
+    newer.tables["people"].append_column(sa.Column("shoe_size", sa.Integer))
+    sa.Index(None, newer.tables["runs"].c.outcome)
+    assert {kind for kind, *_ in _drift(engine, newer)} == {"add_column", "add_index"}
+
+
+def test_the_head_is_the_last_script() -> None:
+    script = ScriptDirectory.from_config(config())
+    assert script.get_heads() == [HEAD]
+
+
+def test_the_migrations_make_what_the_tables_make(tmp_path: Path) -> None:
+    """Also what `compare_metadata` does not look at on SQLite: WITHOUT ROWID, ON DELETE CASCADE."""
+    migrated, created = (_store(f"sqlite:///{tmp_path / name}.db") for name in ("migrated", "created"))
+    upgrade(migrated.engine)
+    with created.begin() as unit:
+        metadata.create_all(unit.db)
+    assert _schema(migrated) == _schema(created)
+
+
+def _schema(store: Store) -> dict[str, list[str]]:
+    with store.read() as unit:
+        rows = unit.db.execute(
+            sa.text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
+        )
+        return {name: sorted(sql.replace(",", "\n").replace(")", "\n").split()) for name, sql in rows}
+
+
+def test_many_may_upgrade_at_once(url: str, engine: sa.Engine) -> None:
+    def one(_: int) -> bool:
+        store = _store(url)
+        upgrade(store.engine)
+        store.close()
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(one, range(4)))
+    assert current(engine) == HEAD
+    assert _drift(engine) == []
+
+
+def test_a_broken_migration_leaves_nothing_behind(engine: sa.Engine) -> None:
+    """One table is in the way: none of the others may be left when it fails."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE runs (id INTEGER)"))
+    with pytest.raises(sa.exc.DBAPIError):
+        upgrade(engine)
+    assert _tables(engine) == {"runs"}
+    assert current(engine) is None
+
+
+def test_a_newer_database_is_refused(engine: sa.Engine) -> None:
+    upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(WrongVersion, match="version 9999, this Concord knows versions up to " + HEAD):
+        upgrade(engine)
+    assert _tables(engine) == {*metadata.tables}
+
+
+def test_foreign_keys_are_kept_again_after_an_upgrade(engine: sa.Engine) -> None:
+    upgrade(engine)
+    orphan = sa.text("INSERT INTO aliases (connection_id, alias, remote_id) VALUES (1, 'a', 'b')")
+    with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
+        connection.execute(orphan)
