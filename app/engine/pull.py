@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -101,22 +101,27 @@ def _missing(session: Session, unit: Unit, named: set[str]) -> Iterator[str]:
 def brake(session: Session, waiting: int) -> None:
     """Stop before the first loss where there are too many and no human has said that it is meant."""
     with session.store.read() as unit:
-        held = links.count(unit, session.id)
-        cleared = session.connection.cleared
-        if guard.may_lose(waiting, held) or (cleared is not None and unit.now < cleared):
-            return
-    raise Held(
+        reason = too_much(session, unit, waiting)
+    if reason:
+        raise Held(reason)
+
+
+def too_much(session: Session, unit: Unit, waiting: int) -> str | None:
+    """Why these losses need a human's word, or None."""
+    held, cleared = links.count(unit, session.id), session.connection.cleared
+    if guard.may_lose(waiting, held) or (cleared is not None and unit.now < cleared):
+        return None
+    return (
         f"{session.connection.name} would delete or blank {waiting} of {held} contacts; nothing was touched. "
         f"If that is meant: concord sync {session.connection.name} --release"
     )
 
 
-def settle(session: Session, transaction: Callable[[], Any] | None = None) -> None:
+def settle(session: Session) -> None:
     """Take in the parked arrivals."""
-    begin = transaction or session.store.begin
     after = ""
     while True:
-        with begin() as unit:
+        with session.store.begin() as unit:
             parked = runs.parked(unit, session.id, after=after, limit=STEP)
             settle_some(session, unit, parked)
         session.world.at("pull.settled")

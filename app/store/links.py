@@ -141,3 +141,11 @@ def rename(unit: Unit, connection: int, old: str, new: str) -> None:
 def forget(unit: Unit, connection: int, remote_id: str) -> None:
     """Not even a tombstone is left."""
     unit.db.execute(sa.delete(links).where(links.c.connection_id == connection, links.c.remote_id == remote_id))
+
+
+def shared(unit: Unit, connection: int) -> list[tuple[str, int]]:
+    """Records of this connection whose persons have records in others too: (remote id, person)."""
+    other = links.alias()
+    elsewhere = sa.exists().where(other.c.person_id == links.c.person_id, other.c.connection_id != connection)
+    query = sa.select(links.c.remote_id, links.c.person_id).where(links.c.connection_id == connection, elsewhere)
+    return [(row[0], row[1]) for row in unit.db.execute(query.order_by(links.c.remote_id))]

@@ -19,7 +19,8 @@ from app.store.tables import people, pushes
 from connectors.card import Card
 from connectors.contract import batched
 
-State = Literal["owed", "sent", "aside"]
+State = Literal["owed", "sent", "aside", "held"]
+"""held: a human does not want this person there."""
 MAX_ATTEMPTS = 3
 """How often a push is tried against a record that keeps changing under us, before it is set aside."""
 
@@ -118,6 +119,15 @@ def set_aside(unit: Unit, connection: int, person: int, reason: str) -> None:
     unit.db.execute(sa.update(pushes).where(_is(connection, person)).values(state="aside", sent_at=None, reason=reason))
 
 
+def hold(unit: Unit, connection: int, persons: Iterable[int]) -> None:
+    """These persons are not written to the connection until a human says so."""
+    rows = [
+        {"connection_id": connection, "person_id": p, "state": "held", "attempts": 0, "since": unit.now}
+        for p in persons
+    ]
+    unit.upsert(pushes, rows)
+
+
 def settle_unchanged(unit: Unit, connection: int, person: int, rev: int) -> bool:
     """Nothing is owed any more, if the person is still at this revision."""
     same = sa.exists().where(people.c.id == person, people.c.rev == rev)
@@ -146,10 +156,10 @@ def aside(unit: Unit, connection: int | None = None) -> Sequence[Aside]:
 
 
 def retry(unit: Unit, connection: int) -> int:
-    """Everything that was set aside is tried again; how many."""
+    """Everything that was set aside or held is tried again; how many."""
     query = (
         sa.update(pushes)
-        .where(pushes.c.connection_id == connection, pushes.c.state == "aside")
+        .where(pushes.c.connection_id == connection, pushes.c.state.in_(["aside", "held"]))
         .values(state="owed", attempts=0, reason=None)
     )
     return unit.db.execute(query).rowcount

@@ -150,7 +150,9 @@ pushes = Table(
     metadata,
     _connection(primary_key=True),
     _person(primary_key=True),
-    Column("state", String(8), nullable=False, comment="owed | sent (on its way, outcome unknown) | aside"),
+    Column(
+        "state", String(8), nullable=False, comment="owed | sent (on its way, outcome unknown) | aside (refused) | held"
+    ),
     Column("attempts", Integer, nullable=False, default=0),
     Column("since", Moment, nullable=False),
     Column("sent_at", Moment),
