@@ -1,0 +1,53 @@
+"""CardDAV (RFC 6352): address books on Radicale, Xandikos, DAViCal, Nextcloud, Fastmail, iCloud and their like.
+
+Sources: `vcard-carddav` and `observed-live-others` are the protocol notes this was built from; RFC numbers otherwise;
+"probed" was seen here on Radicale 3.9.0 and Xandikos 0.4.10.
+
+How
+- Discovery (RFC 6764, RFC 6352 section 7): the typed URL, else /.well-known/carddav; current-user-principal;
+  addressbook-home-set; the address books in it. DNS SRV records are not asked (the standard library cannot). The
+  result is kept in the cursor, so that later runs ask for nothing of it.
+- Delta by sync-collection (RFC 6578): one request when nothing changed. Without it: the ctag, and where that moved, a
+  listing of ETags that is complete and so proves deletions.
+- Up to 100 changed cards are read at once and given in full; of more only names and ETags are listed.
+- An id is the card's path. Creates go to `<address book>/<key>.vcf` with `If-None-Match: *` and UID = key; so a create
+  whose answer was lost is found by reading that path, and cannot be made twice.
+- Updates patch the original text (`Record.raw`), under If-Match; lines that nobody changed stay byte for byte.
+
+Quirks
+- A strong ETag promises that the card is stored as sent (RFC 6352 section 6.3.2.3); Radicale gives one and rewrites the
+  card (observed-live-others). So the first write of a run is read back; if it differs, writes are read back 50 at a
+  time, which costs Radicale 1 % (probed). No or a weak ETag (DAViCal): each write is read back at once.
+- Weak ETags elsewhere lose their `W/`: compressing proxies put it there, and If-Match would never match.
+- A sync token that is too old: 403, 409, 412 or 507 with `valid-sync-token`; DAViCal answers 207 with everything
+  instead, so that what was deleted in the meantime is not noticed there (observed-live-others).
+- Truncated sync: 507 for the address book itself means go on with the new token (RFC 6578 section 3.6).
+- 412 to an update can also mean that the card is gone (Radicale, probed), and to a create that it is too large
+  (Radicale) or no vCard (Xandikos, with `valid-address-data`): sizes are checked before sending.
+- The same UID at another path: 409 on Radicale, accepted by Xandikos and DAViCal (observed-live-others).
+- multiget of what is not there: 404 entries, or silence (DAViCal): then each is asked for by GET.
+- Radicale 3.9 closes the connection after each answer; writing over 2 or 4 connections at a time was not faster, nor
+  on Xandikos (probed: 400 creates 7.4 s, 6.5 s, 6.9 s and 5.9 s, 6.3 s, 6.0 s), so writes go one after the other.
+- Address data in XML comes with LF line ends (XML 1.0 section 2.11).
+
+Limits
+- Basic authentication only. The password goes to the typed host alone: where the account lives on another host
+  (iCloud's pNN-contacts), type that one.
+- New cards are vCard 3.0, which every server and phone reads, unless the server takes 4.0 alone.
+- Groups: CATEGORIES, and group cards (Apple's and vCard 4's) shown on their members. Membership in a group that has a
+  card is written there; a new group becomes a category. Group cards are not made, renamed or deleted here; one in
+  another address book is not seen; members known by e-mail address only are ignored. A membership that ended while
+  the sync token was lost is noticed when the contact itself changes next.
+"""
+
+from connectors.carddav.client import CardDAVSettings
+from connectors.carddav.connector import CardDAV
+from connectors.contract import System
+
+CONNECTOR = System(
+    name="carddav",
+    title="CardDAV address book",
+    settings=CardDAVSettings,
+    open=CardDAV,
+    sandbox="connectors.carddav.sandbox:create",
+)
