@@ -209,7 +209,7 @@ def _decode(data: bytes, charset: str) -> str:
     for name in (charset, "utf-8") if b"\x1b" in data else ("utf-8", charset):
         try:
             return data.decode(name)
-        except (UnicodeError, LookupError):
+        except (ValueError, LookupError):  # an unknown name, a wrong one, one with a NUL
             continue
     text = data.decode("utf-8", "replace")
     if any(ord(char) > 127 and char != "\ufffd" for char in text):
