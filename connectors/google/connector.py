@@ -271,7 +271,8 @@ class Google:
         """{resource name: name} of the user's own groups; the system's are not ours to show."""
         if self._groups is None:
             self._read_groups(None)
-        return self._groups or {}
+        groups = self._groups
+        return {} if groups is None else groups
 
     def _read_groups(self, cursor: Any | None) -> tuple[str | None, list[str]]:
         """Read the groups, or what changed of them: (sync token, those whose members show another name now)."""
