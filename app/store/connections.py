@@ -73,3 +73,8 @@ def receivers(unit: Unit, source: int | None) -> list[int]:
     if source is not None:
         query = query.where(connections.c.id != source)
     return list(unit.db.execute(query.order_by(connections.c.id)).scalars())
+
+
+def secrets_of(unit: Unit, connection: int) -> bytes | None:
+    """The encrypted credentials as they are now."""
+    return unit.db.execute(sa.select(connections.c.secrets).where(connections.c.id == connection)).scalar()

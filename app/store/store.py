@@ -11,6 +11,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+
+class Unopenable(Exception):
+    """The database cannot be opened; the message says which and why."""
+
+
 Row = Mapping[str, Any]
 
 
@@ -97,7 +102,7 @@ class Store:
 
     @contextlib.contextmanager
     def _unit(self, synchronous: str, begin: str) -> Iterator[tuple[Unit, sa.RootTransaction]]:
-        with self.engine.connect() as raw:
+        with self._connect() as raw:
             db = raw.execution_options(concord_synchronous=synchronous, concord_begin=begin)
             try:
                 with db.begin() as transaction:
@@ -108,6 +113,13 @@ class Store:
                         f"the disk of the database is full; make room and run again ({error.orig})"
                     ) from None
                 raise
+
+    def _connect(self) -> sa.Connection:
+        try:
+            return self.engine.connect()
+        except sa.exc.OperationalError as error:
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise Unopenable(f"the database {where} cannot be opened: {str(error.orig).strip()}") from None
 
     def close(self) -> None:
         self.engine.dispose()

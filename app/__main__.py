@@ -1,0 +1,5 @@
+"""`python -m app` is `concord`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,122 @@
+"""Puts the pieces together: the one file that knows everybody."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from app import logs
+from app.engine.world import Tally, World
+from app.secrets import Keyring
+from app.settings import Settings, load
+from app.store import connections
+from app.store.connections import Connection
+from app.store.store import Store
+from connectors import registry
+from connectors.card import Equivalence
+from connectors.contract import Connector, Context, System
+from connectors.contract import Settings as ConnectorSettings
+
+
+class BadConnection(Exception):
+    """A stored connection does not fit its connector (any more); the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A running Concord: its settings, its database, its keys."""
+
+    settings: Settings
+    store: Store
+    keyring: Keyring
+
+    def world(
+        self,
+        progress: Callable[[str, str, int, int | None], None] = lambda connection, phase, done, total: None,
+        at: Callable[[str], None] = lambda name: None,
+    ) -> World:
+        """What the engine works with."""
+        return World(
+            store=self.store,
+            open=self.open,
+            mint=lambda: secrets.token_hex(4),
+            uid=lambda: str(uuid.uuid4()),
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            eq=Equivalence(self.settings.region),
+            progress=progress,
+            at=at,
+        )
+
+    def open(self, connection: Connection, tally: Tally) -> Connector:
+        """The connector of a stored connection. Raises BadConnection, BadKey, UnknownSystem."""
+        system = registry.system(connection.system)
+        context = Context(
+            now=lambda: datetime.now(UTC),
+            sleep=time.sleep,
+            random=random.random,
+            requests=tally.count_request,
+            save_secrets=lambda changed: self.save_secrets(connection.id, changed),
+        )
+        made: Connector = system.open(self.connector_settings(system, connection), context)
+        return made
+
+    def connector_settings(self, system: System, connection: Connection) -> ConnectorSettings:
+        """A connection's settings, secrets and all, as its connector wants them."""
+        hidden = self.keyring.decrypt(connection.secrets) if connection.secrets else {}
+        try:
+            return system.settings.model_validate({**connection.settings, **hidden})
+        except ValidationError as error:
+            raise BadConnection(f"{connection.name}: {describe(error)}; mend it with: concord apply FILE") from None
+
+    def save_secrets(self, connection: int, changed: Mapping[str, str]) -> None:
+        """Rotated credentials replace the stored ones at once."""
+        with self.store.begin(durable=True) as unit:
+            stored = connections.secrets_of(unit, connection)
+            hidden = self.keyring.decrypt(stored) if stored else {}
+            connections.update(unit, connection, secrets=self.keyring.encrypt({**hidden, **changed}))
+
+
+def start(settings: Settings | None = None) -> Application:
+    """Open the database (made or brought up to date where it has to be) and get ready.
+
+    Raises BadSettings, migrations.WrongVersion.
+    """
+    import migrations
+
+    settings = settings or load()
+    logs.setup(settings)
+    file = settings.database_file
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    store = Store(settings.database_url, lambda: datetime.now(UTC))
+    migrations.upgrade(store.engine)
+    return Application(settings, store, Keyring(settings))
+
+
+def split_secrets(system: System, settings: ConnectorSettings) -> tuple[dict[str, Any], dict[str, str]]:
+    """A connector's settings as (what may be shown, what is encrypted), defaults left out."""
+    open_part: dict[str, Any] = settings.model_dump(mode="json", exclude_defaults=True)
+    hidden = {}
+    for name in system.settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            open_part.pop(name, None)
+            if value.get_secret_value():
+                hidden[name] = value.get_secret_value()
+    return open_part, hidden
+
+
+def describe(error: ValidationError) -> str:
+    """What is wrong, without the values."""
+    problems = error.errors(include_input=False, include_url=False)
+    return "; ".join(f"{'.'.join(map(str, p['loc'])) or 'settings'}: {p['msg']}" for p in problems)

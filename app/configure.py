@@ -1,0 +1,299 @@
+"""Connections as code: a YAML file is checked whole, then applied whole.
+
+Every problem is told with the line it stands in. Applying the same file twice changes nothing; a connection that the
+file does not name is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from app.bootstrap import Application, split_secrets
+from app.core.policy import Deletes, Direction, Policy
+from app.engine.world import policy_json
+from app.store import connections, outbox
+from app.store.connections import Connection
+from app.store.store import Unit
+from connectors import registry
+from connectors.card import VALUE
+from connectors.contract import Settings, System
+
+FIELDS = frozenset({*VALUE, "name", "keywords", "kind"})
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+EVERY = re.compile(r"(\d+)([smhd])")
+_ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, in which line of the file (from 1) and at which key."""
+
+    line: int
+    key: str
+    message: str
+
+
+class BadFile(Exception):
+    """The file cannot be applied; nothing was changed."""
+
+    def __init__(self, path: str, problems: list[Problem]) -> None:
+        self.path, self.problems = path, problems
+        lines = [f"{path}:{p.line}: {p.key + ': ' if p.key else ''}{p.message}" for p in problems]
+        super().__init__("\n".join(lines))
+
+
+class Entry(BaseModel):
+    """One connection as the file says it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    system: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    every: str | None = None
+    approve: Literal["ask", "auto"] = "ask"
+    direction: Direction = "both"
+    fields: dict[str, Direction] = Field(default_factory=dict)
+    conflicts: Annotated[
+        str | dict[Literal["prefer"], str | list[str]] | list[str], Field(union_mode="left_to_right")
+    ] = "newest"
+    deletes: Deletes = "propagate"
+    blanks: Literal["erase", "keep"] = "erase"
+    filter: dict[str, list[str]] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError("letters, digits, - _ and . only, 64 at most, beginning with a letter or digit")
+        return value
+
+    @field_validator("every")
+    @classmethod
+    def _every(cls, value: str | None) -> str | None:
+        if value is not None and not EVERY.fullmatch(value):
+            raise ValueError("a number and a unit, as in 30s, 5m, 1h or 1d")
+        return value
+
+    @field_validator("conflicts")
+    @classmethod
+    def _conflicts(cls, value: Any) -> Any:
+        if isinstance(value, str) and value not in ("newest", "ask"):
+            raise ValueError("newest, ask, {prefer: NAME} or a list of connections, best first")
+        return value
+
+    @field_validator("fields", "filter")
+    @classmethod
+    def _fields(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if unknown := sorted(value.keys() - FIELDS):
+            raise ValueError(
+                f"no field of a card is called {', '.join(unknown)}; there are: {', '.join(sorted(FIELDS))}"
+            )
+        return value
+
+    def policy(self) -> Policy:
+        prefer: Any = self.conflicts if isinstance(self.conflicts, list) else ()
+        if isinstance(self.conflicts, dict):
+            best = self.conflicts["prefer"]
+            prefer = [best] if isinstance(best, str) else best
+        return Policy(
+            direction=self.direction,
+            fields=self.fields,
+            prefer=tuple(prefer),
+            ask=self.conflicts == "ask",
+            deletes=self.deletes,
+            blanks=self.blanks,
+            filter={name: tuple(values) for name, values in self.filter.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A connection of the file, checked: its system is there and its settings fit."""
+
+    entry: Entry
+    system: System
+    settings: Settings
+
+
+def seconds(every: str) -> float:
+    """How long "5m" is."""
+    found = EVERY.fullmatch(every)
+    if found is None:
+        raise ValueError(f"{every!r} is no interval")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+# --- reading
+
+
+def read(path: Path, environment: Mapping[str, str]) -> list[Declared]:
+    """The connections that the file declares. Raises BadFile with every problem found."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(str(path), [Problem(1, "", f"cannot be read ({error})")]) from None
+    reader = _Reader(environment)
+    data = reader.load(path, text)
+    declared = reader.declared(data)
+    if reader.problems:
+        raise BadFile(str(path), sorted(reader.problems, key=lambda problem: problem.line))
+    return declared
+
+
+class _Reader:
+    """One reading: remembers where in the file everything stands, and collects the problems."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.lines: dict[Place, int] = {(): 1}
+        self.problems: list[Problem] = []
+
+    def load(self, path: Path, text: str) -> Any:
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            words = getattr(error, "problem", None) or str(error)
+            raise BadFile(str(path), [Problem(mark.line + 1 if mark else 1, "", f"no YAML: {words}")]) from None
+        return None if node is None else self._value(node, ())
+
+    def _value(self, node: yaml.Node, at: Place) -> Any:
+        self.lines.setdefault(at, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, at)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*at, number)) for number, item in enumerate(node.value)]
+        value: Any = yaml.SafeLoader("").construct_object(node)
+        return self._filled(value, at) if isinstance(value, str) else value
+
+    def _mapping(self, node: yaml.MappingNode, at: Place) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            self.lines[(*at, key)] = key_node.start_mark.line + 1
+            if key in found:
+                self.say((*at, key), "stands here twice")
+            found[key] = self._value(value_node, (*at, key))
+        return found
+
+    def _filled(self, text: str, at: Place) -> str:
+        """The text with ${NAME} filled in from the environment."""
+
+        def value(match: re.Match[str]) -> str:
+            if match[1] not in self.environment:
+                self.say(at, f"the environment variable {match[1]} is not set")
+            return self.environment.get(match[1], "")
+
+        return _ENV.sub(value, text)
+
+    def say(self, at: Place, message: str) -> None:
+        line = next(self.lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.lines)
+        key = ""
+        for step in at:
+            key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else step
+        self.problems.append(Problem(line, key, message))
+
+    def declared(self, data: Any) -> list[Declared]:
+        if not isinstance(data, dict) or not isinstance(data.get("connections"), list):
+            self.say((), "must have a list under `connections:`")
+            return []
+        for key in data.keys() - {"connections"}:
+            self.say((key,), "is not known here; only `connections` is")
+        found = [self._entry(raw, ("connections", n)) for n, raw in enumerate(data["connections"])]
+        return self._checked([declared for declared in found if declared is not None])
+
+    def _entry(self, raw: Any, at: Place) -> Declared | None:
+        if not isinstance(raw, dict):
+            self.say(at, "must be a connection with name and system")
+            return None
+        entry = self._model(Entry, raw, at)
+        if entry is None:
+            return None
+        try:
+            system = registry.system(entry.system)
+        except registry.UnknownSystem as error:
+            self.say((*at, "system"), str(error))
+            return None
+        settings = self._model(system.settings, entry.settings, (*at, "settings"))
+        return None if settings is None else Declared(entry, system, settings)
+
+    def _model(self, model: type[Any], raw: dict[str, Any], at: Place) -> Any:
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            for problem in error.errors(include_input=False, include_url=False):
+                where = tuple(step for step in problem["loc"] if (*at, step) in self.lines or isinstance(step, str))
+                self.say((*at, *where), problem["msg"].removeprefix("Value error, "))
+            return None
+
+    def _checked(self, declared: list[Declared]) -> list[Declared]:
+        """What only all of them together can get wrong."""
+        names = [d.entry.name for d in declared]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                self.say(("connections", number, "name"), f"two connections are called {name}")
+        return declared
+
+
+# --- applying
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one declared connection: created | updated | unchanged."""
+
+    name: str
+    system: str
+    what: Literal["created", "updated", "unchanged"]
+
+
+def apply(app: Application, declared: list[Declared]) -> list[Applied]:
+    """Make the stored connections as declared, all in one transaction.
+
+    Raises ValueError where a preferred connection does not exist, or a name changed its system.
+    """
+    with app.store.begin(durable=True) as unit:
+        stored = {connection.name: connection for connection in connections.every(unit)}
+        known = stored.keys() | {d.entry.name for d in declared}
+        for d in declared:
+            if unknown := [name for name in d.entry.policy().prefer if name not in known]:
+                raise ValueError(f"{d.entry.name}: conflicts: no connection is called {', '.join(unknown)}")
+        return [_apply_one(app, unit, d, stored.get(d.entry.name)) for d in declared]
+
+
+def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connection | None) -> Applied:
+    entry = declared.entry
+    settings, hidden = split_secrets(declared.system, declared.settings)
+    wanted = {"settings": settings, "policy": policy_json(entry.policy()), "schedule": entry.every}
+    wanted["approve"] = entry.approve
+    if stored is None:
+        secret = app.keyring.encrypt(hidden) if hidden else None
+        connections.add(unit, name=entry.name, system=entry.system, state="new", secrets=secret, **wanted)
+        return Applied(entry.name, entry.system, "created")
+    if stored.system != entry.system:
+        raise ValueError(
+            f"{entry.name} is a {stored.system} connection; a {entry.system} one needs another name "
+            f"(or remove it first: concord connections remove {entry.name})"
+        )
+    changed: dict[str, Any] = {name: value for name, value in wanted.items() if getattr(stored, name) != value}
+    before = app.keyring.decrypt(stored.secrets) if stored.secrets else {}
+    if any(before.get(name) != value for name, value in hidden.items()):
+        changed["secrets"] = app.keyring.encrypt({**before, **hidden})
+    if "settings" in changed:
+        changed["cursor"] = None  # it may be another account: look at everything again
+    if changed:
+        connections.update(unit, stored.id, **changed)
+    if "policy" in changed and stored.state != "new":
+        outbox.owe_everybody(unit, stored.id)
+    return Applied(entry.name, entry.system, "updated" if changed else "unchanged")

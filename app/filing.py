@@ -1,0 +1,89 @@
+"""Files in and out. A file is a source like any other, with connection, links and journal; it is only read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.bootstrap import Application
+from app.core.policy import Policy
+from app.engine.run import Report, sync
+from app.engine.world import policy_json
+from app.store import connections, people, runs
+from connectors.card import Card
+from connectors.errors import Refused
+from connectors.files import export, inspect
+
+SYSTEM = "files"
+FORMATS = {".vcf": "vcard", ".vcard": "vcard", ".csv": "csv", ".xlsx": "xlsx", ".json": "jscontact"}
+Progress = Callable[[str, str, int, int | None], None]
+
+
+def describe_file(file: Path, columns: Mapping[str, str]) -> dict[str, Any]:
+    """What an import of the file would make of it. Raises Refused."""
+    return inspect(file, columns=columns).as_json()
+
+
+def import_file(
+    app: Application,
+    file: Path,
+    name: str | None,
+    columns: Mapping[str, str],
+    *,
+    snapshot: bool = False,
+    progress: Progress,
+) -> tuple[Report, list[dict[str, str]]]:
+    """Take in a file; the run's report, and the rows that were refused. Raises Refused where it is no such file."""
+    if not file.is_file():
+        raise Refused(f"{file} is no file")
+    connection = name or re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip("-") or "file"
+    settings: dict[str, Any] = {"path": str(file.absolute())}
+    if columns:
+        settings["columns"] = dict(columns)
+    if snapshot:
+        settings["snapshot"] = True
+    _declare(app, connection, settings)
+    report = sync(app.world(progress), connection)
+    with app.store.read() as unit:
+        stored = connections.by_name(unit, connection)
+        assert stored is not None
+        refused = [{"row": r.remote_id, "reason": r.reason} for r in runs.refusals(unit, stored.id)]
+    return report, refused
+
+
+def _declare(app: Application, name: str, settings: dict[str, Any]) -> None:
+    policy = policy_json(Policy(direction="pull", deletes="archive"))
+    with app.store.begin(durable=True) as unit:
+        stored = connections.by_name(unit, name)
+        if stored is None:
+            row = {"name": name, "system": SYSTEM, "settings": settings, "policy": policy}
+            connections.add(unit, **row, approve="auto", state="new")
+        elif stored.system != SYSTEM:
+            raise ValueError(f"{name} is the name of a {stored.system} connection; name the source: --as NAME")
+        elif stored.settings != settings:
+            connections.update(unit, stored.id, settings=settings)
+
+
+def export_file(app: Application, file: Path, format_: str | None, search: str, progress: Progress) -> int:
+    """Write the people found by `search` to a file; how many. The file appears whole or not at all."""
+    chosen = format_ or FORMATS.get(file.suffix.lower())
+    if chosen not in FORMATS.values():
+        raise ValueError(f"{file}: end the name in {', '.join(sorted(FORMATS))}, or say --format")
+    count = 0
+    with app.store.read() as unit:
+        total = people.count(unit)
+
+        def found() -> Iterator[tuple[str, int, Card]]:
+            nonlocal count
+            after = 0
+            while batch := people.search(unit, search, limit=500, after=after):
+                after = batch[-1].id
+                for person in batch:
+                    count += 1
+                    yield person.uid, person.rev, person.card
+                progress(file.name, "export", count, total)
+
+        export.write_file(file, chosen, found(), lambda uri: runs.blob(unit, uri))
+    return count

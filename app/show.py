@@ -1,0 +1,292 @@
+"""How things look on a terminal: Rich tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app.core.policy import Policy
+from app.engine.plan import Item, Plan
+from app.engine.run import Report
+from app.secrets import redact
+from app.store.people import Person
+from connectors.card import VALUE, Card, full_name, part
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+STATES = {"well": "[green]✓[/]", "look": "[yellow]![/]", "ill": "[red]✗[/]"}
+OUTCOMES = {"done": "green", "held": "yellow", "waiting": "yellow", "busy": "yellow", "failed": "red", "paused": "red"}
+
+
+def as_json(value: Any) -> None:
+    """Print JSON, secrets hidden."""
+    raw = orjson.dumps(redact(None, "", value), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    sys.stdout.write(raw.decode() + "\n")
+
+
+def complain(message: object) -> None:
+    """Tell an error to a person."""
+    err.print(f"[red]✗[/] {redact(None, '', str(message))}", markup=True, soft_wrap=True)
+
+
+def table(
+    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()
+) -> None:
+    """Print a table; columns named in `numbers` are set to the right."""
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    out.print(made)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return str(value)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Any]:
+    """A progress line for each connection and phase; yields the function that the engine calls."""
+    if quiet or not err.is_terminal:
+        yield lambda connection, phase, done, total: None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        tasks: dict[tuple[str, str], Any] = {}
+
+        def tell(connection: str, phase: str, done: int, total: int | None) -> None:
+            key = (connection, phase)
+            if key not in tasks:
+                tasks[key] = bar.add_task(f"{connection}: {phase}", total=total)
+            bar.update(tasks[key], completed=done, total=total)
+
+        yield tell
+
+
+# --- runs
+
+
+def reports(found: Sequence[Report]) -> None:
+    """What a sync did, one line a connection (the rounds summed up)."""
+    columns = [
+        "connection",
+        "outcome",
+        "read",
+        "new",
+        "linked",
+        "changed",
+        "created",
+        "written",
+        "deleted",
+        "conflicts",
+    ]
+    columns += ["set aside", "requests", "seconds"]
+    rows = []
+    for name in dict.fromkeys(report.connection for report in found):
+        own = [report for report in found if report.connection == name]
+        counts = [sum(getattr(report.tally, key) for report in own) for key in _COUNTED]
+        outcome = own[-1].outcome
+        rows.append([name, f"[{OUTCOMES[outcome]}]{outcome}[/]", *counts, f"{sum(r.tally.seconds for r in own):.2f}"])
+    table(None, columns, rows, numbers=columns[2:])
+    for report in {(r.connection, r.message): r for r in found if r.message}.values():
+        err.print(f"[yellow]![/] {report.connection}: {redact(None, '', report.message)}", soft_wrap=True)
+
+
+_COUNTED = ("pulled", "people", "linked", "updated", "created", "written", "deleted", "conflicts", "aside", "requests")
+
+
+# --- plans
+
+
+def plan(made: Plan, *, details: int = 20) -> None:
+    """A forecast: what would come in, what would go out, and the first things in detail."""
+    columns = ["connection", "reads", "new", "linked", "changed", "clashes", "would take away", "creates", "updates"]
+    columns += ["deletes", "≈ requests"]
+    rows = [
+        [f.connection + (" (first contact)" if f.first else ""), *(getattr(f, k) for k in _FORECAST)]
+        for f in made.forecasts
+    ]
+    table("What would happen", columns, rows, numbers=columns[1:])
+    for f in made.forecasts:
+        if f.cannot_hold:
+            kept = ", ".join(f"{field} of {number:,}" for field, number in f.cannot_hold.items())
+            out.print(f"[dim]{f.connection} cannot hold all {kept}; they stay in the card and elsewhere.[/]")
+        if f.refused:
+            out.print(f"[yellow]![/] {f.connection}: {f.refused} records cannot be read and would be set aside")
+        if f.held:
+            out.print(f"[yellow]![/] {f.held}")
+    _items(made.items, details)
+
+
+_FORECAST = (
+    "records",
+    "people",
+    "linked",
+    "updated",
+    "conflicts",
+    "losses",
+    "creates",
+    "updates",
+    "deletes",
+    "requests",
+)
+
+
+def _items(items: Sequence[Item], details: int) -> None:
+    written = [item for item in items if item.action != "link"]
+    if not written:
+        out.print("Nothing would be written.")
+        return
+    rows = [[item.connection, item.action, item.name, _values(item)] for item in written[:details]]
+    table(None, ["connection", "what", "who", "values"], rows)
+    if len(written) > details:
+        out.print(f"[dim]… and {len(written) - details:,} more (--all shows them, --json everything)[/]")
+
+
+def _values(item: Item) -> str:
+    if item.action != "update":
+        return ""
+    words = []
+    for path, before, after in item.values[:4]:
+        parts = path.strip("/").split("/")
+        label = parts[0] if len(parts) < 3 else f"{parts[0]} {parts[-1]}"
+        words.append(f"{label}: {_short(before)} → {_short(after)}")
+    return "\n".join(words + (["…"] if len(item.values) > 4 else []))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "—"
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+# --- people
+
+
+def person_row(person: Person) -> list[Any]:
+    """One line of a listing."""
+    card = person.card
+    return [
+        person.uid[:8],
+        full_name(card),
+        _first(card, "emails"),
+        _first(card, "phones"),
+        _first(card, "organizations"),
+    ]
+
+
+def _first(card: Card, field: str) -> str:
+    return next((str(e.get(VALUE[field], "")) for e in card.get(field, {}).values()), "")
+
+
+def card_lines(card: Card) -> Iterator[tuple[str, str]]:
+    """A card as (what, value) lines."""
+    name = card.get("name", {})
+    yield "name", full_name(card)
+    if part(name, "surname"):
+        yield "", f"[dim]given {part(name, 'given') or '—'}, surname {part(name, 'surname')}[/]"
+    for field in VALUE:
+        for element in card.get(field, {}).values():
+            yield field, _element(field, element)
+    if card.get("keywords"):
+        yield "keywords", ", ".join(card["keywords"])
+
+
+def _element(field: str, element: Mapping[str, Any]) -> str:
+    value = element.get(VALUE[field], "")
+    if field == "addresses":
+        parts = [str(value).replace("\n", ", ")] + [
+            part(element, k) for k in ("postcode", "locality", "region", "country")
+        ]
+        value = ", ".join(filter(None, parts)) or element.get("full", "")
+    elif field == "anniversaries":
+        date = element.get("date", {})
+        value = "-".join(str(date.get(k, "?")).rjust(2, "0") for k in ("year", "month", "day"))
+    marks = [*element.get("contexts", ()), *element.get("features", ()), element.get("label"), element.get("kind")]
+    kinds = ", ".join(str(mark) for mark in marks if mark)
+    return f"{value} [dim]({kinds})[/]" if kinds else str(value)
+
+
+def policy(found: Policy) -> str:
+    """A policy in a few words."""
+    conflicts = "ask" if found.ask else f"prefer {', '.join(found.prefer)}" if found.prefer else "newest"
+    return f"{found.direction}, conflicts: {conflicts}, deletes: {found.deletes}"
+
+
+def person(found: Mapping[str, Any]) -> None:
+    """A person whole: card, links, conflicts, history."""
+    out.print(f"[bold]{full_name(found['card'])}[/]  [dim]{found['uid']}, revision {found['rev']}, {found['state']}[/]")
+    table(None, ["", ""], list(card_lines(found["card"])))
+    table(
+        "\nLinked to",
+        ["connection", "record", "state"],
+        [[x["connection"], x["id"], x["state"]] for x in found["links"]],
+    )
+    if found["conflicts"]:
+        conflicts([{**c, "name": "", "at": None} for c in found["conflicts"]])
+    rows = [[c["at"], c["by"], c["path"] or "(all)", _short(c["before"]), _short(c["after"])] for c in found["history"]]
+    table("\nHistory", ["when", "who", "what", "before", "after"], rows)
+
+
+def conflicts(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Conflicts, with both values."""
+    if not rows:
+        out.print("No conflict waits for you.")
+        return
+    columns = ["id", "who", "where", "what", "ours", "theirs", "kept"]
+    table(
+        "Conflicts",
+        columns,
+        [
+            [c["id"], c["name"], c["connection"], c["path"], _short(c["ours"]), _short(c["theirs"]), c["kept"]]
+            for c in rows
+        ],
+    )
+    if any(c["kept"] == "ask" for c in rows):
+        out.print("Decide: [bold]concord conflicts resolve ID ours|theirs[/]")
+
+
+def inspection(found: Mapping[str, Any]) -> None:
+    """What an import would make of a file."""
+    facts = [[key, value] for key, value in found.items() if not isinstance(value, list | dict) and value is not None]
+    table(None, ["", ""], facts)
+    if found.get("columns"):
+        rows = [
+            [c["header"], c["becomes"], c["filled"], ", ".join(map(str, c["samples"][:2]))] for c in found["columns"]
+        ]
+        table("\nColumns", ["column", "becomes", "filled", "for example"], rows, numbers=["filled"])
+    for warning in found.get("warnings", ()):
+        out.print(f"[yellow]![/] {warning}")
+    refusals(found.get("refused", ()))
+
+
+def refusals(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows that cannot be taken, and why."""
+    if rows:
+        shown = [[r["row"], r["reason"]] for r in rows[:20]]
+        table(f"\n{len(rows):,} rows cannot be taken", ["row", "why"], shown)
