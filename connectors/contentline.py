@@ -139,6 +139,7 @@ def _text(data: bytes | str) -> tuple[str, bool]:
 def _lines(text: str, damaged: bool) -> Iterator[Line]:
     at, number, end = 0, 1, len(text)
     printable = "printable" in text or "PRINTABLE" in text or "Printable" in text
+    dirty = bool(_DIRT.search(text))
     while at < end:
         found = _LOGICAL.match(text, at)
         assert found is not None  # it matches any text
@@ -148,6 +149,8 @@ def _lines(text: str, damaged: bool) -> Iterator[Line]:
         flat = "" if len(raw) > MAX_LINE else _unfold(raw, printable)
         if damaged and not flat.isascii():
             flat = _repair(flat)
+        if dirty and "\x1b" not in flat:  # which is a charset's, still to be decoded
+            flat = clean(flat)
         line = _line(flat, raw, number)
         if line.params and "b" in line.param("ENCODING"):
             line = _with_block(line, text, at + len(raw))
@@ -346,7 +349,7 @@ def _finish(line: Line, old: bool) -> Line:
         if "," in value and line.name not in _LISTS:
             value = re.sub(r"(?<!\\),", r"\\,", value)
     if encoded or value is not line.value:
-        value = re.sub(r"\r\n?|\n", r"\\n", value)
+        value = clean(value).replace("\n", "\\n")
     params = _lasting(line.params) if line.params else line.params
     return line if value is line.value and params is line.params else line._replace(value=value, params=params)
 
@@ -369,6 +372,7 @@ _ESCAPE: Final = re.compile(r"\\([nN\\,;:\"'])")
 _PIECE: Final = {mark: re.compile(rf"((?:[^{mark}\\]|\\.?)*+)({mark}|\Z)", re.DOTALL) for mark in ",;"}
 _CONTROL: Final = dict.fromkeys([*range(9), *range(11, 32), 127])
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_DIRT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def clean(text: str) -> str:

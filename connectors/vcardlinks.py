@@ -245,8 +245,9 @@ def media(line: Line, partners: Partners, blobs: Blobs) -> list[dict[str, Any]] 
 
 
 def _bytes(text: str) -> bytes:
-    """The bytes of base64, padded or not; b"" where it is none."""
+    """The bytes of base64, padded or not, cut off or not; b"" where it is none."""
     text = "".join(text.split()).rstrip("=")
+    text = text[:-1] if len(text) % 4 == 1 else text  # one character alone is no byte
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
