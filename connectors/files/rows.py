@@ -1,0 +1,234 @@
+"""From the rows of a table to records. Read twice: first who is in it and in which order days and months stand, then
+the contacts themselves, one at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, Final
+
+from connectors.card import Card, Equivalence, digest, problem
+from connectors.contract import Record
+from connectors.errors import Refused
+from connectors.files import cells, headers
+from connectors.files.headers import HEADER_SEARCHED, Layout
+from connectors.files.identity import IDENTITY, merged, name_key, natural_key
+from connectors.files.mapping import Person, Reader
+from connectors.files.tables import MAX_COLUMNS, Row, Table, looks_empty
+
+UNNAMED: Final = "row:"
+"""Begins the id of a refused row that we cannot recognise again once it is edited."""
+
+NOBODY: Final = "there is no name, no e-mail address and no phone number in it"
+
+_DELETE: Final = frozenset({"delete", "x", "löschen", "remove"})
+_SAME: Final = Equivalence().element_key
+
+
+@dataclass
+class Survey:
+    """What the first reading found. orders: {index of a date column: "dmy" or "mdy"}; unsure: columns where both are
+    possible; counts are of keys and of (key, name), by hash."""
+
+    layout: Layout
+    header_row: int
+    rows: int = 0
+    orders: dict[int, str] = field(default_factory=dict)
+    unsure: dict[int, str] = field(default_factory=dict)
+    names_of: dict[int, int | None] = field(default_factory=dict)
+    repeated: Counter[int] = field(default_factory=Counter)
+
+
+def survey(table: Table, chosen: Mapping[str, str]) -> Survey:
+    """Read a table for the first time.
+
+    Raises Refused where no header row is found, or the file is broken.
+    """
+    found = _header(table, chosen)
+    dates = {
+        c.index: [0, 0, 0] for c in found.layout.columns if (c.place.field, c.place.prop) == ("anniversaries", "date")
+    }
+    reader = Reader(found.layout, only=IDENTITY)
+    seen: set[int] = set()
+    for row in _body(table, found):
+        found.rows += 1
+        for index, seen_of in dates.items():
+            _count(cells.clean(row.cells[index]), seen_of)
+        if _fault(row, found.layout):
+            continue
+        person = reader.read(row.cells)
+        key, name = _key(person), name_key(person.card)
+        if key:
+            one, both = hash(key), hash((key, name))
+            if found.names_of.setdefault(one, both) != both:
+                found.names_of[one] = None
+            if both in seen:
+                found.repeated[both] += 1
+            seen.add(both)
+    for index, (first, second, any_) in dates.items():
+        _decide(found, index, first, second, any_)
+    return found
+
+
+def _header(table: Table, chosen: Mapping[str, str]) -> Survey:
+    head = list(islice(table.rows(), HEADER_SEARCHED))
+    best = max(head, key=lambda row: headers.score(row.cells, chosen), default=None)
+    if best is None or not headers.score(best.cells, chosen):
+        raise Refused(
+            f"no header row is found in the first {HEADER_SEARCHED} rows: name the columns (Name, E-mail, Phone …), "
+            "or say by the setting `columns` what they are"
+        )
+    width = len(best.cells)
+    while width and not best.cells[width - 1].strip():
+        width -= 1
+    if width > MAX_COLUMNS:
+        raise Refused(f"the table has {width:,} columns; at most {MAX_COLUMNS:,} are read")
+    missing = chosen.keys() - {cell.strip() for cell in best.cells}
+    if missing:
+        raise Refused(f"the setting `columns` names headers that are not in the file: {', '.join(sorted(missing))}")
+    return Survey(headers.layout(best.cells[:width], chosen), best.number)
+
+
+def _body(table: Table, found: Survey) -> Iterator[Row]:
+    """The rows under the header that have anything in them, as wide as the header at least."""
+    width = len(found.layout.columns)
+    for row in table.rows():
+        if row.number <= found.header_row or looks_empty(row.cells):
+            continue
+        if len(row.cells) < width:
+            row.cells.extend([""] * (width - len(row.cells)))
+        yield row
+
+
+def _count(text: str, seen: list[int]) -> None:
+    numbers = cells.day_month(text) if text else None
+    if numbers and not cells.no_date(text):
+        seen[2] += 1
+        seen[0] += numbers[0] > 12
+        seen[1] += numbers[1] > 12
+
+
+def _decide(found: Survey, index: int, first: int, second: int, total: int) -> None:
+    """A day beyond 12 anywhere in the column tells the order of all its dates."""
+    if first and not second:
+        found.orders[index] = "dmy"
+    elif second and not first:
+        found.orders[index] = "mdy"
+    elif total:
+        mixed = "dates of both orders, day first and month first, stand in it" if first else "day or month first?"
+        found.unsure[index] = f"{total:,} dates kept as text: {mixed}"
+
+
+def _key(person: Person) -> str:
+    return f"uid:{person.uid}" if person.uid else natural_key(person)
+
+
+def _fault(row: Row, layout: Layout) -> str:
+    """Why a row cannot be read; "" where it can."""
+    width = len(layout.columns)
+    if len(row.cells) > width and any(cell.strip() for cell in row.cells[width:]):
+        return f"has {len(row.cells):,} cells under {width:,} headers; is text with a delimiter not in quotation marks?"
+    for index, why in row.faults.items():
+        if index < width and layout.columns[index].place.field not in ("extra", "consent"):
+            return f"column {layout.columns[index].header!r} {why}"
+    return ""
+
+
+@dataclass
+class _Waiting:
+    person: Person
+    number: int
+
+
+class Records:
+    """The second reading: every row as a record, refused ones with their reason.
+
+    unnamed: refused rows so far that no id stands for, so that their absence later would say nothing.
+    """
+
+    def __init__(self, table: Table, found: Survey) -> None:
+        self._table, self._found = table, found
+        self._uids: set[int] = set()
+        self.unnamed = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        reader = Reader(self._found.layout, self._found.orders)
+        repeated: dict[str, list[_Waiting]] = {}
+        for row in _body(self._table, self._found):
+            fault = _fault(row, self._found.layout)
+            if fault:
+                yield self._refused(row, fault)
+                continue
+            person = reader.read(row.cells)
+            ident, doubled = self._id(person)
+            if doubled:
+                repeated.setdefault(ident, []).append(_Waiting(person, row.number))
+            else:
+                yield self._record(ident, person, row)
+        for ident, group in repeated.items():
+            yield from self._one_of(ident, group)
+
+    def _id(self, person: Person) -> tuple[str, bool]:
+        """The record's id, and whether several rows bear it.
+
+        Where two people share a key (a couple's address) their names tell them apart, for both alike: which one
+        comes first in the file must not matter.
+        """
+        key = _key(person)
+        if not key:
+            return "", False
+        name = name_key(person.card)
+        both = hash((key, name))
+        shared = self._found.names_of.get(hash(key)) is None
+        ident = key.removeprefix("uid:") if person.uid else key
+        if shared:
+            ident = f"{ident}#{name}"
+        if len(ident) > 200:
+            ident = f"{ident[:150]}~{blake2b(ident.encode(), digest_size=12).hexdigest()}"
+        return ident, bool(self._found.repeated.get(both))
+
+    def _record(self, ident: str, person: Person, row: Row) -> Record:
+        if person.uid and person.action in _DELETE:
+            return Record(ident, None, key=person.uid)
+        reason = "" if natural_key(Person(person.card)) else NOBODY
+        if self._found.layout.name == "linkedin" and not name_key(person.card):
+            reason = "there is no name in it (LinkedIn lists closed accounts so)"
+        reason = reason or problem(person.card) or ""
+        if reason:
+            return self._refused(row, reason, ident)
+        return _made(ident, person)
+
+    def _refused(self, row: Row, reason: str, ident: str = "") -> Record:
+        if not ident:
+            self.unnamed += 1
+            ident = UNNAMED + blake2b("\0".join(row.cells).encode("utf-8", "replace"), digest_size=12).hexdigest()
+        return Record(ident, None, refused=f"row {row.number:,}: {reason}")
+
+    def _one_of(self, ident: str, group: Sequence[_Waiting]) -> Iterator[Record]:
+        """Rows of one person: one record where they agree, else the first, and the others refused."""
+        first, *others = group
+        card: Card = first.person.card
+        refused = []
+        for other in others:
+            both = merged(card, other.person.card, _SAME)
+            if both is None:
+                refused.append(other)
+            else:
+                card = both
+        yield _made(ident, Person(card, first.person.uid, first.person.rev))
+        for other in refused:
+            yield Record(
+                f"{ident}#{digest(other.person.card)}",
+                None,
+                refused=f"row {other.number:,}: it is the person of row {first.number:,} (same key, same name) but "
+                "says otherwise; make them one row",
+            )
+
+
+def _made(ident: str, person: Person) -> Record:
+    raw: dict[str, Any] | None = {"rev": person.rev} if person.rev else None
+    key = person.uid if person.uid == ident else None  # a copied row is somebody new
+    return Record(ident, person.card, digest(person.card), key=key, raw=raw)
