@@ -89,7 +89,7 @@ class Application:
 def start(settings: Settings | None = None) -> Application:
     """Open the database (made or brought up to date where it has to be) and get ready.
 
-    Raises BadSettings, migrations.WrongVersion.
+    Raises BadSettings, Unopenable, migrations.WrongVersion.
     """
     import migrations
 
@@ -99,6 +99,8 @@ def start(settings: Settings | None = None) -> Application:
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
     store = Store(settings.database_url, lambda: datetime.now(UTC))
+    with store.read():
+        pass  # says clearly why it cannot be opened, if it cannot
     migrations.upgrade(store.engine)
     return Application(settings, store, Keyring(settings))
 

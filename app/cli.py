@@ -46,7 +46,7 @@ Name = Annotated[str, typer.Argument(help="A connection.")]
 def main() -> None:
     """The console script. Nobody ever sees a traceback for something that they can mend."""
     try:
-        app(standalone_mode=False)
+        app()
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; what was committed stays, the rest is done by the next run\n")
         sys.exit(INTERRUPTED)
@@ -56,15 +56,6 @@ def main() -> None:
 
 def _explain(error: Exception) -> int:
     """Tell an error in words; its exit code. What is our own fault is raised on."""
-    import click
-
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
-    if isinstance(error, click.exceptions.ClickException):
-        error.show()
-        return error.exit_code
-    if isinstance(error, click.exceptions.Abort):
-        return INTERRUPTED
     from app import show
 
     for kinds, code in _reactions():

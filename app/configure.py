@@ -217,24 +217,29 @@ class _Reader:
         if not isinstance(raw, dict):
             self.say(at, "must be a connection with name and system")
             return None
-        entry = self._model(Entry, raw, at)
-        if entry is None:
-            return None
+        entry: Entry | None = self._model(Entry, raw, at)
+        system = self._system(raw, at)
+        hidden = raw.get("settings") if isinstance(raw.get("settings"), dict) else {}
+        settings = self._model(system.settings, hidden or {}, (*at, "settings")) if system else None
+        return Declared(entry, system, settings) if entry and system and settings else None
+
+    def _system(self, raw: dict[str, Any], at: Place) -> System | None:
+        name = raw.get("system")
         try:
-            system = registry.system(entry.system)
+            return registry.system(name) if isinstance(name, str) else None
         except registry.UnknownSystem as error:
             self.say((*at, "system"), str(error))
             return None
-        settings = self._model(system.settings, entry.settings, (*at, "settings"))
-        return None if settings is None else Declared(entry, system, settings)
 
     def _model(self, model: type[Any], raw: dict[str, Any], at: Place) -> Any:
         try:
             return model.model_validate(raw)
         except ValidationError as error:
             for problem in error.errors(include_input=False, include_url=False):
-                where = tuple(step for step in problem["loc"] if (*at, step) in self.lines or isinstance(step, str))
-                self.say((*at, *where), problem["msg"].removeprefix("Value error, "))
+                message = problem["msg"].removeprefix("Value error, ")
+                if problem["type"] == "extra_forbidden":
+                    message = f"is not known here; there are: {', '.join(model.model_fields)}"
+                self.say((*at, *problem["loc"]), message)
             return None
 
     def _checked(self, declared: list[Declared]) -> list[Declared]:

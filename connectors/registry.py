@@ -26,7 +26,10 @@ def names() -> list[str]:
 def system(name: str) -> System:
     """The system of that name. Loading it imports its connector, so ask only for what is used."""
     for entry in entry_points(group=GROUP, name=name):
-        loaded: System = entry.load()
+        try:
+            loaded: System = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise UnknownSystem(f"the connector {name!r} is installed but cannot be loaded: {error}") from error
         return loaded
     raise UnknownSystem(f"no system is called {name!r}; there are: {', '.join(names())}")
 
