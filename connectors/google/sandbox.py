@@ -506,7 +506,10 @@ class GoogleSandbox:
         entries = list(self._entries(place["since"], place["horizon"]))
         end = place["offset"] + min(size, self.page_cap)
         sync = place["since"] is not None
-        shown = [self._render(contact, state, mask, sources, sync) for contact, state in entries[place["offset"] : end]]
+        shown = [
+            _capped(self._render(contact, state, mask, sources, sync))
+            for contact, state in entries[place["offset"] : end]
+        ]
         answer: dict[str, Any] = {"connections": shown} if shown else {}
         answer |= {"totalPeople": len(entries), "totalItems": len(entries)} if entries else {}
         if end < len(entries):
@@ -866,6 +869,13 @@ def _fingerprint(query: Mapping[str, list[str]]) -> str:
     """Of all parameters but the tokens: a token is bound to them (4.3)."""
     kept = sorted((name, values) for name, values in query.items() if name not in ("pageToken", "syncToken"))
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:12]
+
+
+def _capped(person: dict[str, Any]) -> dict[str, Any]:
+    """Listings give at most 100 e-mail addresses and phones of a person (3)."""
+    return {
+        name: value[:100] if name in ("emailAddresses", "phoneNumbers") else value for name, value in person.items()
+    }
 
 
 def _token(content: Mapping[str, Any]) -> str:
