@@ -1,0 +1,83 @@
+"""The conformance kit can fail: reference connectors pass it, each broken one is caught by the test meant for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.memory import MemoryConnector, MemoryRemote, Profile, addressbook, crm, lister, mailer, tidy_phones
+from connectors.testing import Conformance, Subject
+
+
+def subject_of(
+    profile: Profile, connector: type[MemoryConnector] = MemoryConnector, upset: Callable[[MemoryRemote], None] = id
+) -> Subject:
+    """A connector of a remote in memory with small pages; `upset` turns the remote's switches."""
+    clock = [datetime(2026, 1, 1, tzinfo=UTC)]
+    remote = MemoryRemote(replace(profile, page=3), lambda: clock[0])
+    upset(remote)
+
+    def advance(seconds: float) -> None:
+        clock[0] += timedelta(seconds=seconds)
+
+    return Subject(
+        open=lambda: connector(remote),
+        human=lambda: MemoryConnector(remote),
+        faults=remote.faults,
+        advance=advance,
+        impostor=lambda: connector(remote, secret="wrong word"),
+        secrets=[remote.secret, "wrong word"],
+        expire=remote.expire_cursors,
+        plant=lambda record_id, text: remote.plant(record_id, "spare", text),
+        planted=lambda record_id: remote.planted(record_id).get("spare"),
+        creating="^POST /records",
+        crowd=8,
+        quiet=20,
+    )
+
+
+def shaky(remote: MemoryRemote) -> None:
+    """Everything a correct connector must bear."""
+    remote.short_pages = True
+    remote.lying = True
+    remote.reformat = tidy_phones
+    remote.shrink = lambda photo: photo[:100]
+
+
+class TestAddressbook(Conformance):
+    @pytest.fixture
+    def subject(self) -> Subject:
+        return subject_of(addressbook())
+
+
+class TestCrm(Conformance):
+    @pytest.fixture
+    def subject(self) -> Subject:
+        return subject_of(crm())
+
+
+class TestMailer(Conformance):
+    @pytest.fixture
+    def subject(self) -> Subject:
+        return subject_of(mailer())
+
+
+class TestLister(Conformance):
+    @pytest.fixture
+    def subject(self) -> Subject:
+        return subject_of(lister())
+
+
+class TestLaggingAddressbook(Conformance):
+    @pytest.fixture
+    def subject(self) -> Subject:
+        return subject_of(replace(addressbook(), lag=30.0, find_lag=90.0), upset=shaky)
+
+
+class TestShakyLister(Conformance):
+    @pytest.fixture
+    def subject(self) -> Subject:
+        return subject_of(lister(), upset=shaky)
