@@ -72,7 +72,7 @@ class Owed:
 
 def first_sight(view: Card, fit: Fit, policy: Policy) -> Merged:
     """A record of somebody unknown becomes the card."""
-    card = card_of({path: value for path, value in leaves(view).items() if policy.pulls(path[0]) and not _local(path)})
+    card = {field: _public(field, value) for field, value in view.items() if policy.pulls(field)}
     return Merged(card=card, seen=view, sent=fit(card, view))
 
 
@@ -313,6 +313,18 @@ def _grouped(parts: Leaves) -> dict[Path, Leaves]:
 def _value(parts: Mapping[Path, Any], at: Path) -> Any:
     """The element at `at` as JSON."""
     return card_of(dict(parts))[at[0]][at[1]] if parts else None
+
+
+def _public(field: str, value: Any) -> Any:
+    """A field of a view without the connector's notes to itself."""
+    if field not in VALUE:
+        return value
+    return {
+        key: {prop: v for prop, v in element.items() if not _local((field, key, prop))}
+        if any(prop[:8] == "concord:" for prop in element)
+        else element
+        for key, element in value.items()
+    }
 
 
 def _local(path: Path) -> bool:

@@ -24,9 +24,6 @@ from app.store.store import Unit
 from connectors.card import SLOT, Card, Equivalence, digest, leaves, problem
 from connectors.contract import Record
 
-PROVISIONAL = 1 << 60
-"""Persons that a unit adds are numbered from here until it is flushed."""
-
 
 @dataclass(frozen=True, slots=True)
 class News:
@@ -44,7 +41,7 @@ class Intake:
         self.fit = session.connector.fit
         self.eq = session.world.eq
         self.people: dict[int, Person] = {}
-        self._fresh: list[Person] = []
+        self._fresh: dict[int, Person] = {}
         self._changed: dict[int, Person] = {}
         self._keys: dict[int, set[Key]] = {}
         self._links: dict[str, Link] = {}
@@ -81,8 +78,7 @@ class Intake:
                     links.rename(self.unit, self.session.id, old, record.id)
 
     def _sort(self, record: Record, link: Brief | None, strangers: list[News], changed: list[News]) -> None:
-        reason = record.refused or (problem(record.card) if record.card else None)
-        if reason:
+        if reason := record.refused or (problem(record.card) if record.card else None):
             self._refused[record.id] = reason
         elif record.card is None:
             if link is not None and link.state == "live":
@@ -186,13 +182,14 @@ class Intake:
         self._load(everybody)
         here = links.people_here(self.unit, self.session.id, everybody)
         lost = self._lost_creates()
+        numbers = iter(people.next_ids(self.unit, len(strangers)))
         for news in strangers:
             record = news.record
             assert record.card is not None
             candidates = self._candidates(wanted[record.id], holders, here) + _answers(record.card, lost, self.eq)
             chosen = identity.choose(record.card, candidates)
             if chosen is None:
-                person = self._newcomer(news)
+                person = self._newcomer(next(numbers), news, wanted[record.id])
             elif chosen in lost:
                 person = self.people[chosen]
                 view = align(record.card, [lost[chosen]], self.eq, self.session.world.mint)
@@ -251,16 +248,15 @@ class Intake:
         self._load(sent)
         return sent
 
-    def _newcomer(self, news: News) -> Person:
+    def _newcomer(self, number: int, news: News, keys: set[Key]) -> Person:
         record = news.record
         assert record.card is not None
         view = align(record.card, [], self.eq, self.session.world.mint)
         first = first_sight(view, self.fit, self.session.policy)
         uid = record.key if record.key and not self._uid_taken(record.key) else self.session.world.uid()
-        person = Person(PROVISIONAL + len(self._fresh), uid, 1, "live", first.card)
-        self._fresh.append(person)
-        self.people[person.id] = person
-        self._keys[person.id] = identity.keys_of(first.card, self.eq)
+        person = Person(number, uid, 1, "live", first.card)
+        self._fresh[number] = self.people[number] = person
+        self._keys[number] = {key for key in keys if key[0] != "uid"}
         self._touched.add(person.id)
         self._log(person.id, (), None, first.card, earlier(record.modified, self.unit.now))
         self._link(self._linked(person.id, news, first.seen, first.sent))
@@ -269,7 +265,7 @@ class Intake:
         return person
 
     def _uid_taken(self, uid: str) -> bool:
-        if any(person.uid == uid for person in self._fresh):
+        if any(person.uid == uid for person in self._fresh.values()):
             return True
         return bool(people.by_keys(self.unit, [("uid", uid)]))
 
@@ -280,10 +276,7 @@ class Intake:
 
     def _put(self, person: Person) -> None:
         self.people[person.id] = person
-        if person.id < PROVISIONAL:
-            self._changed[person.id] = person
-        else:
-            self._fresh[person.id - PROVISIONAL] = person
+        (self._fresh if person.id in self._fresh else self._changed)[person.id] = person
         self._rekey(person.id)
 
     def _rekey(self, person: int) -> None:
@@ -325,39 +318,26 @@ class Intake:
     def flush(self) -> None:
         """Write everything that was decided."""
         unit, here = self.unit, self.session.id
-        ids = self._number_newcomers()
-        people.insert(unit, self._fresh, {p.id: self._keys[p.id] for p in self._fresh})
+        people.insert(unit, [*self._fresh.values()], {id_: self._keys[id_] for id_ in self._fresh})
         people.update(unit, [*self._changed.values()], {id_: self._keys[id_] for id_ in self._changed})
-        links.save(
-            unit, [replace(link, person_id=ids.get(link.person_id, link.person_id)) for link in self._links.values()]
-        )
-        journal.append(unit, [replace(row, person_id=ids.get(row.person_id, row.person_id)) for row in self._journal])
-        journal.record_conflicts(
-            unit, [replace(row, person_id=ids.get(row.person_id, row.person_id)) for row in self._conflicts]
-        )
+        links.save(unit, [*self._links.values()])
+        journal.append(unit, self._journal)
+        journal.record_conflicts(unit, self._conflicts)
         links.set_versions(unit, here, self._versions)
         runs.refuse(unit, here, self._refused)
         if self._links:
             runs.accept(unit, here, self._links)
             runs.unpark(unit, here, self._links)
         runs.park(unit, here, self.session.run_id, self._parked)
-        outbox.owe(unit, connections.receivers(unit, here), sorted(ids.get(id_, id_) for id_ in self._touched))
-        outbox.owe(unit, [here], sorted(ids.get(id_, id_) for id_ in self._own))
+        outbox.owe(unit, connections.receivers(unit, here), sorted(self._touched))
+        outbox.owe(unit, [here], sorted(self._own))
         self.session.tally.refused += len(self._refused)
-
-    def _number_newcomers(self) -> dict[int, int]:
-        """Real ids for the persons that this unit adds: {provisional: real}."""
-        if not self._fresh:
-            return {}
-        numbers = people.next_ids(self.unit, len(self._fresh))
-        ids = {person.id: number for person, number in zip(self._fresh, numbers, strict=True)}
-        self._fresh = [replace(person, id=ids[person.id]) for person in self._fresh]
-        self._keys.update({ids[old]: self._keys[old] for old in ids})
-        return ids
 
 
 def _answers(card: Card, lost: dict[int, Card], eq: Equivalence) -> list[Candidate]:
     """Persons whose unanswered create sent exactly this."""
+    if not lost:
+        return []
     shown = _values(card, eq)
     return [
         Candidate(person, card, frozenset({("uid", "")})) for person, sent in lost.items() if _values(sent, eq) == shown

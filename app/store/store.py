@@ -36,7 +36,7 @@ class Unit:
 
     def insert(self, table: sa.Table, rows: Sequence[Row]) -> None:
         if rows:
-            self.db.execute(sa.insert(table), [*rows])
+            self._many(sa.insert(table), table, rows)
 
     def upsert(self, table: sa.Table, rows: Sequence[Row], *, ignore: bool = False) -> None:
         """Insert; where the primary key is taken, overwrite the columns given, or leave the row as it is."""
@@ -49,7 +49,23 @@ class Unit:
         else:
             changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
             statement = insert.on_conflict_do_update(index_elements=keys, set_=changed)
-        self.db.execute(statement, [*rows])
+        self._many(statement, table, rows)
+
+    def _many(self, statement: sa.Insert, table: sa.Table, rows: Sequence[Row]) -> None:
+        """Execute for many rows, past SQLAlchemy's work per row: a first pull spends a third of its time there."""
+        dialect, names = self.db.dialect, [*rows[0]]
+        compiled = statement.compile(dialect=dialect, column_keys=names)
+        to_driver = {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
+        columns = [
+            [row[name] for row in rows] if process is None else [process(row[name]) for row in rows]
+            for name, process in to_driver.items()
+        ]
+        if compiled.positional:
+            order = [names.index(name) for name in compiled.positiontup or ()]
+            values: Any = [*zip(*(columns[place] for place in order), strict=True)]
+        else:
+            values = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        self.db.exec_driver_sql(str(compiled), values)
 
     def next_ids(self, table: sa.Table, count: int) -> range | list[int]:
         """Fresh primary keys for rows to be inserted by this unit."""

@@ -153,7 +153,7 @@ pushes = Table(
     Column(
         "state", String(8), nullable=False, comment="owed | sent (on its way, outcome unknown) | aside (refused) | held"
     ),
-    Column("attempts", Integer, nullable=False, default=0),
+    Column("attempts", Integer, nullable=False),
     Column("since", Moment, nullable=False),
     Column("sent_at", Moment),
     Column("card", Json, comment="what a create sent, until its outcome is known"),
