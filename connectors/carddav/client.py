@@ -278,8 +278,13 @@ def _stored(answer: dav.Multistatus) -> list[Stored]:
     for item in answer.items:
         data = item.props.get(dav.ADDRESS_DATA)
         if data is not None and data.text:
-            found.append(Stored(item.href, strong(item.text(dav.ETAG)), data.text))
+            found.append(Stored(item.href, strong(item.text(dav.ETAG)), _with_line_ends(data.text)))
     return found
+
+
+def _with_line_ends(text: str) -> str:
+    """A card out of XML, which knows line feeds only (XML 1.0 section 2.11), with the line ends that vCard demands."""
+    return text.lstrip().replace("\r\n", "\n").replace("\n", "\r\n")
 
 
 def _is_html(response: http.Response) -> bool:

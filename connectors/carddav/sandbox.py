@@ -207,6 +207,8 @@ class CardDAVSandbox:
     def _propfind(self, request: Request, path: str, body: bytes) -> Response:
         wanted = [prop.tag for prop in ET.fromstring(body).iterfind(f"{dav.D}prop/*")]
         found = self._members(path, request.headers.get("depth", "0"))
+        if not found and self._members(path + "/", "0"):
+            return Response(status_code=301, headers={"location": path + "/"})
         if not found:
             return Response("Not found", 404)
         return self._multistatus([self._entry(href, wanted, props) for href, props in found], request)
