@@ -13,9 +13,8 @@ from connectors import vcard
 from connectors.card import MAX_PHOTO, Card, digest, problem
 from connectors.contract import Record
 from connectors.errors import Refused
-from connectors.files.identity import name_key, natural_key
+from connectors.files.identity import who
 from connectors.files.jscontact import from_jscontact
-from connectors.files.mapping import Person
 from connectors.files.rows import NOBODY, UNNAMED
 
 MAX_CARD: Final = 2 * MAX_PHOTO
@@ -42,11 +41,11 @@ class _Records:
     ) -> Record | None:
         """A card as a record; None for one that the file has already."""
         uid = uid[len(_URN) :] if uid[: len(_URN)].lower() == _URN else uid
-        natural = natural_key(Person(card))
-        if not natural:
+        found = who(card, uid)
+        if not found.natural:
             return self._refused(where, NOBODY, uid)
         version = digest(card)
-        ident = uid or f"{natural}#{name_key(card)}"
+        ident = uid or f"{found.natural}#{found.name}"
         known = self._seen.setdefault(ident, "")
         if known == version:
             return None

@@ -50,6 +50,8 @@ def unshield(text: str) -> str:
 
 _LISTED: Final = re.compile(r'\s*("(?:[^"]|"")*"|[^;,\n]+)\s*(?:[;,\n]|\Z)')
 _OWN_LISTED: Final = re.compile(r'("(?:[^"]|"")*"|[^;]+)(?:; |\Z)')
+_ONE_EMAIL: Final = re.compile(r"[^\s;,/|<>@:]+@[^\s;,/|<>@:]+\Z")
+_ONE_PHONE: Final = re.compile(r"[+(]?\d[\d ().-]*\Z")
 _PHONE_SLASH: Final = re.compile(r"(?<=\d)\s*/\s*(?=\+|00|0\d{2,})")
 
 
@@ -73,8 +75,8 @@ def list_text(items: Iterable[str]) -> str:
 
 def emails(text: str) -> list[str] | None:
     """The addresses in a cell; None where something else is in it."""
-    if not re.search(r"[\s;,/|<]|mailto:", text):
-        return [text] if "@" in text[1:-1] else None
+    if _ONE_EMAIL.match(text):
+        return [text]
     found = []
     for piece in re.split(r"[;,|\n]|\s/\s|\s+(?=\S+@)", re.sub(r'("[^"]*"|[^;,|\n<]*)<([^>]*)>', r"\2;", text)):
         address = piece.strip(" \t<>/").removeprefix("mailto:")
@@ -90,6 +92,8 @@ def phones(text: str) -> list[str] | None:
 
     A slash divides two numbers only where both sides are whole numbers: 0351/123456 is one.
     """
+    if _ONE_PHONE.match(text):
+        return [text]
     found = []
     for piece in re.split(r"[;\n|]|,\s", text):
         halves = _PHONE_SLASH.split(piece)

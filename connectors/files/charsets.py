@@ -4,8 +4,11 @@ never fails; what it gives has to look like words)."""
 from __future__ import annotations
 
 import codecs
+import re
 from typing import IO, Final
 
+_BROKEN: Final = re.compile(r"[\udc80-\udcff]")
+_BEYOND: Final = re.compile(r"[^\x00-\x7f]")
 _CHUNK: Final = 1 << 20
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -52,9 +55,9 @@ def _utf8(file: IO[bytes]) -> str | None:
     while chunk := file.read(_CHUNK):
         text = decoder.decode(chunk)
         if not text.isascii():
-            bad = sum(1 for char in text if "\udc80" <= char <= "\udcff")
+            bad = len(_BROKEN.findall(text))
             broken += bad
-            good += sum(1 for char in text if char > "\x7f") - bad if bad else 1
+            good += len(_BEYOND.findall(text)) - bad
     broken += len(decoder.decode(b"", final=True))
     return "utf-8" if good > broken * 10 or not broken else None
 

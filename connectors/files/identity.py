@@ -3,53 +3,114 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
 from connectors.card import SLOT, VALUE, Card, email_key, fold, part, phone_key
-from connectors.files.mapping import Person
-
-IDENTITY: Final = frozenset({"name", "nicknames", "organizations", "emails", "phones", "links", "onlineServices"})
-"""The fields that `natural_key` and `name_key` look at."""
+from connectors.files import cells
+from connectors.files.headers import Layout
+from connectors.files.mapping import split
 
 _LINKEDIN: Final = re.compile(r"linkedin\.com/(?:[a-z]{2}/)?in/([^/?#\s]+)", re.IGNORECASE)
 
 
-def natural_key(person: Person) -> str:
-    """What a row is recognised by when the file comes again, edited: another program's id, LinkedIn's profile
-    address, the first e-mail address, the first phone number, the name with the company (spreadsheets note, "Delta");
-    "" where it has nothing of these."""
-    card = person.card
-    if person.own_id:
-        return f"id:{person.own_id}"
-    if slug := _linkedin(card):
-        return f"linkedin:{slug}"
-    for element in card.get("emails", {}).values():
-        if element.get("address"):
-            return f"email:{email_key(element['address'])}"
-    for element in card.get("phones", {}).values():
-        if element.get("number"):
-            return f"phone:{phone_key(element['number'])}"
-    name = name_key(card)
-    company = next((e["name"] for e in card.get("organizations", {}).values() if e.get("name")), "")
-    return f"name:{name}|{fold(company)}" if name or company else ""
+@dataclass(frozen=True, slots=True)
+class Who:
+    """uid, rev and action are the columns of our own export. natural is what the person is recognised by, "" where a
+    row names nobody; name is for telling apart two people who share that."""
+
+    natural: str
+    name: str
+    uid: str = ""
+    rev: str = ""
+    action: str = ""
+
+    @property
+    def key(self) -> str:
+        """Our own key if there is one, else the natural one."""
+        return f"uid:{self.uid}" if self.uid else self.natural
 
 
-def _linkedin(card: Card) -> str:
-    for field in ("onlineServices", "links"):
-        for element in card.get(field, {}).values():
-            if match := _LINKEDIN.search(element.get("uri", "")):
-                return unquote(match[1]).casefold()
-    return ""
+class Identity:
+    """Tells who the rows of one layout are: another program's id, LinkedIn's profile address, the first e-mail address,
+    the first phone number, the name with the company (spreadsheets note, "Delta")."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._clean = cells.as_written if layout.own else cells.clean
+
+        def at(field: str, *props: str) -> list[int]:
+            places = ((c.index, c.place) for c in layout.columns)
+            return [index for index, found in places if found.field == field and found.prop in (props or (found.prop,))]
+
+        self._ids, self._uid, self._rev, self._action = at("id"), at("sync_id"), at("sync_rev"), at("sync_action")
+        self._services = at("onlineServices") + at("links")
+        self._emails, self._phones = at("emails", "address"), at("phones", "number")
+        self._full, self._nick, self._company = at("name", "full"), at("nicknames"), at("organizations", "name")
+        self._parts = [index for kind in ("given", "given2", "surname") for index in at("name", kind)]
+
+    def of(self, row: Sequence[str]) -> Who:
+        """Who this row is."""
+        name = self._name(row)
+        found = self._first(row, self._uid), self._first(row, self._rev), self._first(row, self._action).casefold()
+        return Who(self._natural(row, name), name, *found)
+
+    def _filled(self, row: Sequence[str], at: Sequence[int]) -> Iterator[str]:
+        return (text for index in at if row[index] and (text := self._clean(row[index])))
+
+    def _first(self, row: Sequence[str], at: Sequence[int]) -> str:
+        return next(self._filled(row, at), "").strip() if at else ""
+
+    def _name(self, row: Sequence[str]) -> str:
+        if self._full and (full := self._first(row, self._full)):
+            return fold(full)
+        return fold(" ".join(self._filled(row, self._parts))) or fold(self._first(row, self._nick))
+
+    def _natural(self, row: Sequence[str], name: str) -> str:
+        """ "" for a row without name, e-mail address and phone number, whatever its id is."""
+        email = next(self._values(row, "emails", self._emails), "")
+        phone = "" if email else next(self._values(row, "phones", self._phones), "")
+        company = "" if email or phone else fold(self._first(row, self._company))
+        if not (email or phone or name or company):
+            return ""
+        if own := self._first(row, self._ids):
+            return f"id:{own}"
+        for text in self._filled(row, self._services) if self._services else ():
+            if slug := _LINKEDIN.search(text):
+                return f"linkedin:{unquote(slug[1]).casefold()}"
+        if email:
+            return f"email:{email_key(email)}"
+        return f"phone:{phone_key(phone)}" if phone else f"name:{name}|{company}"
+
+    def _values(self, row: Sequence[str], field: str, at: Sequence[int]) -> Iterator[str]:
+        return (value for text in self._filled(row, at) for value in split(self._layout, field, text) or ())
 
 
-def name_key(card: Card) -> str:
-    """The person's name folded for comparison, "" for none."""
+def who(card: Card, uid: str = "") -> Who:
+    """Who a card is, by the same order."""
     name = card.get("name", {})
-    said = " ".join(filter(None, (part(name, "given"), part(name, "given2"), part(name, "surname"))))
-    nick = next((e.get("name", "") for e in card.get("nicknames", {}).values()), "")
-    return fold(said or name.get("full", "") or nick)
+    parts = " ".join(filter(None, (part(name, kind) for kind in ("given", "given2", "surname"))))
+    nick, company = (_value(card, field) for field in ("nicknames", "organizations"))
+    said = fold(parts or name.get("full", "") or nick)
+    email, phone = _value(card, "emails"), _value(card, "phones")
+    natural = f"name:{said}|{fold(company)}" if said or company else ""
+    if phone:
+        natural = f"phone:{phone_key(phone)}"
+    if email:
+        natural = f"email:{email_key(email)}"
+    for field in ("onlineServices", "links") if natural else ():
+        for element in card.get(field, {}).values():
+            if slug := _LINKEDIN.search(element.get("uri", "")):
+                natural = f"linkedin:{unquote(slug[1]).casefold()}"
+    return Who(natural, said, uid)
+
+
+def _value(card: Card, field: str) -> str:
+    """The first value of a field."""
+    found = (element.get(VALUE[field]) for element in card.get(field, {}).values())
+    return next(filter(None, found), "")
 
 
 def merged(one: Card, other: Card, same: Callable[[str, Mapping[str, Any]], Hashable]) -> Card | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from connectors.card import (
@@ -20,18 +19,6 @@ from connectors.card import (
 from connectors.files import cells, names
 from connectors.files.headers import AS_FOUND, EXTRA, SYNC, Column, Layout
 
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """What a row says. uid, rev and action are the columns of our own export; own_id is another program's key."""
-
-    card: Card
-    uid: str = ""
-    rev: str = ""
-    action: str = ""
-    own_id: str = ""
-
-
 Values = Sequence[str]
 Draft = dict[str, Any]
 Step = Callable[[Values, Draft], None]
@@ -41,33 +28,23 @@ class Reader:
     """Reads the rows of one layout.
 
     orders: for each column of dates whether 03/07 is "dmy" or "mdy"; without it such a date stays text.
-    only: the fields to read, None for all (identity needs but a few).
     """
 
-    def __init__(
-        self, layout: Layout, orders: Mapping[int, str] | None = None, only: frozenset[str] | None = None
-    ) -> None:
+    def __init__(self, layout: Layout, orders: Mapping[int, str] | None = None) -> None:
         self.layout, self._orders = layout, orders or {}
         self._clean = cells.as_written if layout.own else cells.clean
-        self._at: dict[str, list[int]] = defaultdict(list)
         groups: dict[tuple[str, str], list[Column]] = defaultdict(list)
         self._extras: list[tuple[int, str]] = []
         for column in layout.columns:
             field = column.place.field
-            if field in (*SYNC, "id"):
-                self._at[field].append(column.index)
-            elif field not in ("extra", "consent"):
-                groups[field, "" if field == "name" else column.place.group].append(column)
-            if field in ("extra", "consent", "id") and only is None:
+            if field in ("extra", "consent", "id"):
                 self._extras.append((column.index, EXTRA + column.header.removesuffix(AS_FOUND)))
-        self._steps = [
-            self._step(field, group, columns)
-            for (field, group), columns in groups.items()
-            if only is None or field in only
-        ]
+            elif field not in SYNC:
+                groups[field, "" if field == "name" else column.place.group].append(column)
+        self._steps = [self._step(field, group, columns) for (field, group), columns in groups.items()]
 
-    def read(self, row: Sequence[str]) -> Person:
-        """The person in a row, which is at least as wide as the layout."""
+    def read(self, row: Sequence[str]) -> Card:
+        """The card of a row, which is at least as wide as the layout."""
         clean = self._clean
         values = [clean(cell) if cell else "" for cell in row]
         card: Draft = {}
@@ -76,11 +53,7 @@ class Reader:
         for index, name in self._extras:
             if values[index]:
                 card[name] = values[index]
-        uid, rev, action = (self._first(values, field) for field in SYNC)
-        return Person(card, uid, rev, action.casefold(), self._first(values, "id"))
-
-    def _first(self, values: Values, field: str) -> str:
-        return next((values[index].strip() for index in self._at.get(field, ()) if values[index]), "")
+        return card
 
     def _step(self, field: str, group: str, columns: list[Column]) -> Step:
         makers: Mapping[str, Callable[[str, str, list[Column]], Step]] = {
@@ -92,22 +65,6 @@ class Reader:
             "kind": self._kind,
         }
         return makers.get(field, self._values)(field, group, columns)
-
-    def _split(self, text: str, field: str) -> list[str] | None:
-        """The values in a cell; None where it holds something else."""
-        if self.layout.own:
-            return [text]
-        pieces = text.split(" ::: ") if self.layout.name.startswith("google") else [text]
-        split = {"emails": cells.emails, "phones": cells.phones}.get(field)
-        if split is None:
-            return pieces
-        found: list[str] = []
-        for piece in pieces:
-            values = split(piece)
-            if values is None:
-                return None
-            found += values
-        return found
 
     def _kind_of(self, field: str, text: str) -> dict[str, Any]:
         if not text:
@@ -122,25 +79,30 @@ class Reader:
         main, typed = at.pop(VALUE[field], None), at.pop("type", None)
         said = {prop: value for column in columns for prop, value in column.place.attrs.items()}
         header = next((c.header for c in columns if c.index == main), "")
-        slot = {} if self.layout.own else {SLOT: group}
+        own, plain = self.layout.own, VALUE[field]
+        ready = dict(said) if own else {**said, SLOT: group}
+        whole = not at and "organizationId" not in said and field != "onlineServices"
 
         def step(values: Values, card: Draft) -> None:
             text = values[main] if main is not None else ""
-            rest = self._details(field, at, values)
-            if not text and not rest:
+            if not text and not any(values[index] for index in at.values()):
                 return
-            found = self._split(text, field) if text else [""]
+            found = split(self.layout, field, text)
             if found is None:
                 card[EXTRA + header] = text
                 return
-            more = {**said, **self._kind_of(field, values[typed] if typed is not None else ""), **rest}
+            label = values[typed] if typed is not None else ""
+            elements = card.setdefault(field, {})
+            if whole and not label and len(found) == 1:
+                elements[group] = {plain: found[0], **ready}
+                return
+            more = {**said, **self._kind_of(field, label), **self._details(field, at, values)}
             if more.get("organizationId") not in (None, *card.get("organizations", ())):
                 del more["organizationId"]
-            elements = card.setdefault(field, {})
-            for number, value in enumerate(found, 1):
-                own = group if number == 1 else f"{group}.{number}"
+            for number, value in enumerate(found or [""], 1):
+                key = group if number == 1 else f"{group}.{number}"
                 element = self._element(field, value, more)
-                elements[own] = element | {SLOT: own} if slot else element
+                elements[key] = element if own else element | {SLOT: key}
 
         return step
 
@@ -269,6 +231,22 @@ class Reader:
                 card["kind"] = values[columns[0].index].strip().casefold()
 
         return step
+
+
+def split(layout: Layout, field: str, text: str) -> list[str] | None:
+    """The values in a cell of that field, none in an empty one; None where it holds something else."""
+    if layout.own or not text:
+        return [text] if text else []
+    pieces = text.split(" ::: ") if layout.name.startswith("google") else [text]
+    if field not in ("emails", "phones"):
+        return pieces
+    found: list[str] = []
+    for piece in pieces:
+        values = cells.emails(piece) if field == "emails" else cells.phones(piece)
+        if values is None:
+            return None
+        found += values
+    return found
 
 
 def _sounded(parts: list[dict[str, str]], kind: str, phonetic: str) -> None:

@@ -10,9 +10,13 @@ from nameparser import parse
 from connectors.card import components
 
 _PLAIN: Final = re.compile(r"([^\W\d_]{2,}(?:[-'’][^\W\d_]+)*) ([^\W\d_]{2,}(?:[-'’][^\W\d_]+)*)\Z")
+_INITIALLED: Final = re.compile(
+    r"([^\W\d_]{2,}(?:[-'’][^\W\d_]+)*) ((?:[^\W\d_]\.? )+)([^\W\d_]{2,}(?:[-'’][^\W\d_]+)*)\Z"
+)
+_JOINED: Final = re.compile(r" [ey] ")
 _LATIN: Final = re.compile(r"[\u0000-\u024f\u1e00-\u1eff\u2018\u2019]+\Z")
 _NO_PERSON: Final = re.compile(
-    r"\d|[&@/]|\b(?:and|und|et|y|e|of|the|für|ltd|limited|llc|llp|inc|corp|co|company|gmbh|ag|kg|ohg|ug|mbh|se|plc|sa|"
+    r"\d|[&@/]|\b(?:and|und|et|of|the|für|ltd|limited|llc|llp|inc|corp|co|company|gmbh|ag|kg|ohg|ug|mbh|se|plc|sa|"
     r"sarl|srl|spa|bv|nv|oy|ab|as|aps|group|gruppe|family|familie|team|office|büro|praxis|hotel|verein|e\.?v|"
     r"foundation|stiftung|university|universität|bank|school|schule|institute?)\b",
     re.IGNORECASE,
@@ -34,10 +38,13 @@ def split(text: str) -> dict[str, Any]:
     than Latin (its order may be another), nor a firm or a couple. Letter case is never changed.
     """
     text = " ".join(text.split())
-    if not _LATIN.match(text) or _NO_PERSON.search(text):
+    if not _LATIN.match(text) or _NO_PERSON.search(text) or _JOINED.search(text):
         return {"full": text}
-    if not _MARKED.search(text) and (plain := _PLAIN.match(text)):
-        return {"components": components({"given": plain[1], "surname": plain[2]})}
+    if not _MARKED.search(text):
+        if plain := _PLAIN.match(text):
+            return {"components": components({"given": plain[1], "surname": plain[2]})}
+        if plain := _INITIALLED.match(text):
+            return {"components": components({"given": plain[1], "given2": plain[2].strip(), "surname": plain[3]})}
     parsed = parse(text)
     given, middle = parsed.given, parsed.middle
     if "," in text and not _INITIALS.match(middle):

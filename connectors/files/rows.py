@@ -3,7 +3,6 @@ the contacts themselves, one at a time."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -15,8 +14,8 @@ from connectors.contract import Record
 from connectors.errors import Refused
 from connectors.files import cells, headers
 from connectors.files.headers import HEADER_SEARCHED, Layout
-from connectors.files.identity import IDENTITY, merged, name_key, natural_key
-from connectors.files.mapping import Person, Reader
+from connectors.files.identity import Identity, Who, merged
+from connectors.files.mapping import Reader
 from connectors.files.tables import MAX_COLUMNS, Row, Table, looks_empty
 
 UNNAMED: Final = "row:"
@@ -25,13 +24,15 @@ UNNAMED: Final = "row:"
 NOBODY: Final = "there is no name, no e-mail address and no phone number in it"
 
 _DELETE: Final = frozenset({"delete", "x", "löschen", "remove"})
+_SHORT: Final = 4_000
+"""A row of so few characters has neither a text nor a list that is too long."""
 _SAME: Final = Equivalence().element_key
 
 
 @dataclass
 class Survey:
     """What the first reading found. orders: {index of a date column: "dmy" or "mdy"}; unsure: columns where both are
-    possible; counts are of keys and of (key, name), by hash."""
+    possible; keys and (key, name) pairs go by their hash."""
 
     layout: Layout
     header_row: int
@@ -39,7 +40,7 @@ class Survey:
     orders: dict[int, str] = field(default_factory=dict)
     unsure: dict[int, str] = field(default_factory=dict)
     names_of: dict[int, int | None] = field(default_factory=dict)
-    repeated: Counter[int] = field(default_factory=Counter)
+    repeated: set[int] = field(default_factory=set)
 
 
 def survey(table: Table, chosen: Mapping[str, str]) -> Survey:
@@ -51,7 +52,7 @@ def survey(table: Table, chosen: Mapping[str, str]) -> Survey:
     dates = {
         c.index: [0, 0, 0] for c in found.layout.columns if (c.place.field, c.place.prop) == ("anniversaries", "date")
     }
-    reader = Reader(found.layout, only=IDENTITY)
+    identity = Identity(found.layout)
     seen: set[int] = set()
     for row in _body(table, found):
         found.rows += 1
@@ -59,14 +60,13 @@ def survey(table: Table, chosen: Mapping[str, str]) -> Survey:
             _count(cells.clean(row.cells[index]), seen_of)
         if _fault(row, found.layout):
             continue
-        person = reader.read(row.cells)
-        key, name = _key(person), name_key(person.card)
-        if key:
-            one, both = hash(key), hash((key, name))
+        who = identity.of(row.cells)
+        if who.natural:
+            one, both = hash(who.key), hash((who.key, who.name))
             if found.names_of.setdefault(one, both) != both:
                 found.names_of[one] = None
             if both in seen:
-                found.repeated[both] += 1
+                found.repeated.add(both)
             seen.add(both)
     for index, (first, second, any_) in dates.items():
         _decide(found, index, first, second, any_)
@@ -122,10 +122,6 @@ def _decide(found: Survey, index: int, first: int, second: int, total: int) -> N
         found.unsure[index] = f"{total:,} dates kept as text: {mixed}"
 
 
-def _key(person: Person) -> str:
-    return f"uid:{person.uid}" if person.uid else natural_key(person)
-
-
 def _fault(row: Row, layout: Layout) -> str:
     """Why a row cannot be read; "" where it can."""
     width = len(layout.columns)
@@ -137,9 +133,10 @@ def _fault(row: Row, layout: Layout) -> str:
     return ""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class _Waiting:
-    person: Person
+    who: Who
+    card: Card
     number: int
 
 
@@ -151,55 +148,52 @@ class Records:
 
     def __init__(self, table: Table, found: Survey) -> None:
         self._table, self._found = table, found
-        self._uids: set[int] = set()
         self.unnamed = 0
 
     def __iter__(self) -> Iterator[Record]:
-        reader = Reader(self._found.layout, self._found.orders)
+        reader, identity = Reader(self._found.layout, self._found.orders), Identity(self._found.layout)
         repeated: dict[str, list[_Waiting]] = {}
         for row in _body(self._table, self._found):
-            fault = _fault(row, self._found.layout)
-            if fault:
+            if fault := _fault(row, self._found.layout):
                 yield self._refused(row, fault)
                 continue
-            person = reader.read(row.cells)
-            ident, doubled = self._id(person)
-            if doubled:
-                repeated.setdefault(ident, []).append(_Waiting(person, row.number))
+            who = identity.of(row.cells)
+            ident = self._id(who)
+            if reason := self._wrong(who, row):
+                yield self._refused(row, reason, ident)
+            elif who.uid and who.action in _DELETE:
+                yield Record(ident, None, key=who.uid)
+            elif hash((who.key, who.name)) in self._found.repeated:
+                repeated.setdefault(ident, []).append(_Waiting(who, reader.read(row.cells), row.number))
             else:
-                yield self._record(ident, person, row)
+                yield self._record(ident, who, reader.read(row.cells), row)
         for ident, group in repeated.items():
             yield from self._one_of(ident, group)
 
-    def _id(self, person: Person) -> tuple[str, bool]:
-        """The record's id, and whether several rows bear it.
+    def _id(self, who: Who) -> str:
+        """The record's id; "" where nothing tells.
 
         Where two people share a key (a couple's address) their names tell them apart, for both alike: which one
         comes first in the file must not matter.
         """
-        key = _key(person)
-        if not key:
-            return "", False
-        name = name_key(person.card)
-        both = hash((key, name))
-        shared = self._found.names_of.get(hash(key)) is None
-        ident = key.removeprefix("uid:") if person.uid else key
-        if shared:
-            ident = f"{ident}#{name}"
+        ident = who.uid or who.natural
+        if ident and who.natural and self._found.names_of.get(hash(who.key)) is None:
+            ident = f"{ident}#{who.name}"
         if len(ident) > 200:
             ident = f"{ident[:150]}~{blake2b(ident.encode(), digest_size=12).hexdigest()}"
-        return ident, bool(self._found.repeated.get(both))
+        return ident
 
-    def _record(self, ident: str, person: Person, row: Row) -> Record:
-        if person.uid and person.action in _DELETE:
-            return Record(ident, None, key=person.uid)
-        reason = "" if natural_key(Person(person.card)) else NOBODY
-        if self._found.layout.name == "linkedin" and not name_key(person.card):
-            reason = "there is no name in it (LinkedIn lists closed accounts so)"
-        reason = reason or problem(person.card) or ""
-        if reason:
-            return self._refused(row, reason, ident)
-        return _made(ident, person)
+    def _wrong(self, who: Who, row: Row) -> str:
+        if not who.natural and not (who.uid and who.action in _DELETE):
+            return NOBODY
+        if self._found.layout.name == "linkedin" and not who.name:
+            return "there is no name in it (LinkedIn lists closed accounts so)"
+        return ""
+
+    def _record(self, ident: str, who: Who, card: Card, row: Row) -> Record:
+        # A short row cannot be beyond any bound, and to ask costs as much as to read it.
+        reason = problem(card) if sum(map(len, row.cells)) > _SHORT else None
+        return self._refused(row, reason, ident) if reason else _made(ident, who, card)
 
     def _refused(self, row: Row, reason: str, ident: str = "") -> Record:
         if not ident:
@@ -210,25 +204,25 @@ class Records:
     def _one_of(self, ident: str, group: Sequence[_Waiting]) -> Iterator[Record]:
         """Rows of one person: one record where they agree, else the first, and the others refused."""
         first, *others = group
-        card: Card = first.person.card
+        card = first.card
         refused = []
         for other in others:
-            both = merged(card, other.person.card, _SAME)
-            if both is None:
+            both = merged(card, other.card, _SAME)
+            if both is None or problem(both):
                 refused.append(other)
             else:
                 card = both
-        yield _made(ident, Person(card, first.person.uid, first.person.rev))
+        yield _made(ident, first.who, card)
         for other in refused:
             yield Record(
-                f"{ident}#{digest(other.person.card)}",
+                f"{ident}#{digest(other.card)}",
                 None,
                 refused=f"row {other.number:,}: it is the person of row {first.number:,} (same key, same name) but "
                 "says otherwise; make them one row",
             )
 
 
-def _made(ident: str, person: Person) -> Record:
-    raw: dict[str, Any] | None = {"rev": person.rev} if person.rev else None
-    key = person.uid if person.uid == ident else None  # a copied row is somebody new
-    return Record(ident, person.card, digest(person.card), key=key, raw=raw)
+def _made(ident: str, who: Who, card: Card) -> Record:
+    raw: dict[str, Any] | None = {"rev": who.rev} if who.rev else None
+    key = who.uid if who.uid == ident else None  # a copied row is somebody new
+    return Record(ident, card, digest(card), key=key, raw=raw)

@@ -83,10 +83,9 @@ class CsvTable:
         undecoded = _UNDECODED.format(encoding=encoding)
         for number, cells in enumerate(self._records(self.facts.delimiter), 1):
             faults = NO_FAULTS
-            for at, cell in enumerate(cells):
-                if not cell:
-                    continue
-                if cell[0] == "'":
+            whole = "".join(cells)
+            for at, cell in () if whole.isascii() and "'" not in whole else enumerate(cells):
+                if cell[:1] == "'":
                     cells[at] = unshield(cell)
                 if not cell.isascii() and any("\udc80" <= char <= "\udcff" or char == "\ufffd" for char in cell):
                     # Shown as far as it can be read; such a cell is never taken for a value.
@@ -108,7 +107,8 @@ class CsvTable:
         except UnicodeError as error:
             raise Refused(f"the file is not {self.facts.encoding}: {error}") from None
         finally:
-            text.detach()
+            if not self._file.closed:
+                text.detach()
 
     def _announced(self) -> str:
         """The delimiter that a first line `sep=;` tells."""
@@ -132,4 +132,4 @@ class CsvTable:
 
 def looks_empty(cells: Sequence[str]) -> bool:
     """Is there nothing in this row?"""
-    return not any(cell and not cell.isspace() for cell in cells)
+    return not any(cells) or "".join(cells).isspace()

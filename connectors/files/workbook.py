@@ -35,7 +35,7 @@ MAX_PARTS: Final = 5_000
 _BROKEN: Final = "this workbook is damaged ({}); open it in a spreadsheet program and save it again as .xlsx"
 _UNCALCULATED: Final = "is a formula without a result; open the file in Excel and save it"
 _ROUNDED: Final = "is a number of more than 15 digits, which Excel has rounded; make the cell text and type it again"
-_ERROR: Final = "error"
+ERROR: Final = "error"
 
 
 def check_archive(file: IO[bytes]) -> None:
@@ -149,7 +149,7 @@ class XlsxTable:
             return "", ""
         if isinstance(value, str):
             if cell.data_type == "e":
-                self.facts.odd[_ERROR, index] += 1
+                self.facts.odd[ERROR, index] += 1
                 return "", ""
             return (_unescape(value) if "_x" in value else value), ""
         if isinstance(value, bool):
@@ -294,3 +294,11 @@ _ESCAPED: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
 def _unescape(text: str) -> str:
     """Excel writes control characters as _x000D_ (ECMA-376 part 1, 22.9.2.19)."""
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+_UNWRITABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+
+
+def escape(text: str) -> str:
+    """The reverse: characters that XML cannot hold (and CR, which it changes) as _xHHHH_."""
+    return _UNWRITABLE.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
