@@ -56,15 +56,13 @@ _PHONE_SLASH: Final = re.compile(r"(?<=\d)\s*/\s*(?=\+|00|0\d{2,})")
 
 
 def listed(text: str, own: bool = False) -> Iterator[str]:
-    """The items of a list in a cell (`a; b`, `"a","b"`), each once; own: as `list_text` writes it."""
-    seen = set()
+    """The items of a list in a cell (`a; b`, `"a","b"`); own: as `list_text` writes it."""
     for match in (_OWN_LISTED if own else _LISTED).finditer(text):
         item = match[1]
         if item.startswith('"') and item.endswith('"') and len(item) > 1:
             item = item[1:-1].replace('""', '"')
         item = item if own else clean(item)
-        if item and item not in seen:
-            seen.add(item)
+        if item:
             yield item
 
 

@@ -1,8 +1,8 @@
 """Contacts into a file: vCard, CSV, XLSX, JSContact. Written beside the target and moved into its place when whole.
 
-What a table holds: the name, twenty elements of each field with their kinds and labels, tags, groups, columns that we
-keep. It does not hold photos, element ids, which company a title belongs to, and properties that are not ours; XLSX not a
-text beyond 32,767 characters either. What was left out is counted in `Written.left_out`, never dropped in silence.
+What a table holds: the name, twenty elements of each field with their kinds and labels, tags, groups, columns that
+we keep. It does not hold photos, element ids, which company a title belongs to, and properties that are not ours; XLSX
+not a text beyond 32,767 characters either. What was left out is counted in `Written.left_out`, not dropped in silence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -50,14 +50,14 @@ class Written:
 
 
 def write_file(
-    target: Path | str | IO[bytes], format: Format, people: Iterable[Contact], blob: Blob = lambda uri: b""
+    target: Path | str | IO[bytes], kind: Format, people: Iterable[Contact], blob: Blob = lambda uri: b""
 ) -> Written:
     """Write contacts to a file or a binary stream, one after the other.
 
     A file appears under its name only when it is whole; one that stood there before stays until then.
     blob: gives the bytes of a photo by its uri.
     """
-    write = {"vcard": _vcards, "csv": _csv, "xlsx": _xlsx, "jscontact": _jscontact}[format]
+    write = {"vcard": _vcards, "csv": _csv, "xlsx": _xlsx, "jscontact": _jscontact}[kind]
     if not isinstance(target, Path | str):
         return write(target, people, blob)
     path = Path(target)
@@ -115,9 +115,8 @@ class _Rows:
             found |= cells.keys()
             self.written.contacts += 1
             self.written.left_out.update(set(left_out))
-            self._spool.write(
-                orjson.dumps([uid, _rev(rev), {column[3]: text for column, text in cells.items()}]) + b"\n"
-            )
+            named = {column[3]: text for column, text in cells.items()}
+            self._spool.write(orjson.dumps([uid, _rev(rev), named]) + b"\n")
         self.headers = [*SYNC, *(column[3] for column in sorted(found))]
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -151,9 +150,7 @@ def _xlsx(file: IO[bytes], people: Iterable[Contact], blob: Blob) -> Written:
         for index in range(len(rows.headers)):
             shape = sheet.column_dimensions[get_column_letter(index + 1)]
             shape.width, shape.hidden = 18, index < 2
-        dates = {
-            index for index, header in enumerate(rows.headers) if header == "Birthday" or header.startswith("Event ")
-        }
+        dates = {index for index, header in enumerate(rows.headers) if header.startswith(("Birthday", "Event "))}
         sheet.append([_cell(sheet, header) for header in rows.headers])
         for cells in rows:
             for index, text in enumerate(cells):
@@ -165,10 +162,10 @@ def _xlsx(file: IO[bytes], people: Iterable[Contact], blob: Blob) -> Written:
     return rows.written
 
 
-def _cell(sheet: Any, text: str, dated: bool = False) -> WriteOnlyCell:
+def _cell(sheet: Any, text: str, dated: bool = False) -> Any:
     """A text cell; a date cell for a whole date that Excel knows (it knows none before March 1900)."""
     if dated and len(text) == 10 and text >= "1900-03-01" and text[:1].isdigit():
-        cell = WriteOnlyCell(sheet, value=date.fromisoformat(text))
+        cell = WriteOnlyCell(sheet, value=datetime.fromisoformat(text))
         cell.number_format = "yyyy-mm-dd"
         return cell
     cell = WriteOnlyCell(sheet, value=escape(text))

@@ -225,18 +225,25 @@ def recognise(header: str) -> Place:
 
 def _compound(said: tuple[str, ...]) -> Place | None:
     """A header made of a noun and a number, a context, "Type" or "Value" ("Work Phone 2", "E-mail 1 - Label")."""
+    if found := _counted(said, ()):
+        return found
     nouns, contexts = _without_contexts(said)
-    numbered = _TABLE.get("".join(nouns))
-    if numbered and contexts and numbered.field in _CONTEXTUAL:
-        return _with_context(numbered, contexts, 0)  # Business Street 2
-    nouns, number = _without_number(nouns)
+    if not contexts:
+        return None
+    numbered = _TABLE.get("".join(nouns))  # Business Street 2
+    found = _with_context(numbered, contexts, 0) if numbered else _counted(nouns, contexts)
+    return found if found and found.field in _CONTEXTUAL else None
+
+
+def _counted(said: tuple[str, ...], contexts: Sequence[str]) -> Place | None:
+    nouns, number = _without_number(said)
     typed = bool(nouns) and nouns[-1] in _TYPE_WORDS
     if nouns and (typed or nouns[-1] == "value"):
         nouns = nouns[:-1]
     found = _TABLE.get("".join(nouns))
-    if found is None or (contexts and found.field not in _CONTEXTUAL):
+    if found is None or (number and found.field not in _NUMBERED):
         return None
-    if (number and found.field not in _NUMBERED) or (typed and "type" not in _PROPS[found.field]):
+    if typed and "type" not in _PROPS[found.field]:
         return None
     return _with_context(replace(found, prop="type") if typed else found, contexts, number)
 
@@ -336,11 +343,20 @@ def _in_context(kind: str, names: list[str], places: list[Place], chosen: Mappin
             places[at] = place("name/surname")  # German sheets: Name, Vorname
         elif said[at] == "url" and kind == "linkedin":
             places[at] = place("onlineServices/LinkedIn/uri")
-        elif found.field == "addresses" and found.prop == "lines" and found.group not in split_groups:
+        elif found.prop == "lines" and found.group not in split_groups and _whole(names[at]):
             places[at] = replace(found, prop="full")
         elif (kind == "outlook" and found.prop == "type") or (kind == "mailchimp" and said[at] == "region"):
             places[at] = IGNORED  # SMTP or EX; where the reader's IP address seemed to be
     return _joined(places)
+
+
+_ADDRESS_WORDS: Final = frozenset(["address", "adresse", "anschrift", "indirizzo", "direccion"])
+
+
+def _whole(header: str) -> bool:
+    """Does the header speak of an address, not of its street? ("Address", "Work address", "Firmenanschrift")"""
+    said = [word for word in words(header) if not word.isdecimal() and word not in _SAYS_WHERE]
+    return bool(said) and all(word.endswith(tuple(_ADDRESS_WORDS)) for word in said)
 
 
 def _joined(places: list[Place]) -> list[Place]:

@@ -74,6 +74,7 @@ def _element_out(name: str, element: Mapping[str, Any], blob: Blob | None) -> di
         found["components"] = [street, *found.get("components", ())]
     if name == "media" and blob and str(found.get("uri", "")).startswith("sha-256:") and (data := blob(found["uri"])):
         kind = found.get("mediaType", "")
+        kind = kind if "/" in kind else ""
         found["uri"] = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     return found
 

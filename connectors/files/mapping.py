@@ -110,7 +110,8 @@ class Reader:
         """Properties of an element that stand in columns of their own."""
         found: dict[str, Any] = {prop: values[index] for prop, index in at.items() if values[index]}
         if "units" in found:
-            found["units"] = [{"name": unit} for unit in found["units"].split("\n")]
+            units = cells.listed(found["units"], own=True) if self.layout.own else [found["units"]]
+            found["units"] = [{"name": unit} for unit in units]
         return found
 
     def _element(self, field: str, value: str, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _texts(field: str, element: Mapping[str, Any]) -> dict[str, str]:
     if field in ("relations", "titles"):
         return found | {"type": element.get("kind", "")}
     if field == "organizations":
-        found["units"] = "\n".join(unit["name"] for unit in element.get("units", ()))
+        found["units"] = cells.list_text(unit.get("name", "") for unit in element.get("units", ()))
     if field == "onlineServices":
         found |= {prop: element.get(prop, "") for prop in ("service", "uri")}
     return found | {"type": cells.kind_text(element)}

@@ -13,7 +13,7 @@ from connectors.card import Card, Equivalence, digest, problem
 from connectors.contract import Record
 from connectors.errors import Refused
 from connectors.files import cells, headers
-from connectors.files.headers import HEADER_SEARCHED, Layout
+from connectors.files.headers import HEADER_SEARCHED, SYNC, Layout
 from connectors.files.identity import Identity, Who, merged
 from connectors.files.mapping import Reader
 from connectors.files.tables import MAX_COLUMNS, Row, Table, looks_empty
@@ -184,11 +184,16 @@ class Records:
         return ident
 
     def _wrong(self, who: Who, row: Row) -> str:
-        if not who.natural and not (who.uid and who.action in _DELETE):
+        if not who.natural and not (who.uid and (who.action in _DELETE or self._says(row))):
             return NOBODY
         if self._found.layout.name == "linkedin" and not who.name:
             return "there is no name in it (LinkedIn lists closed accounts so)"
         return ""
+
+    def _says(self, row: Row) -> bool:
+        """Is there anything in a row besides its key? An address alone is somebody, where the key says who."""
+        columns = self._found.layout.columns
+        return any(row.cells[c.index].strip() for c in columns if c.place.field not in SYNC)
 
     def _record(self, ident: str, who: Who, card: Card, row: Row) -> Record:
         # A short row cannot be beyond any bound, and to ask costs as much as to read it.
