@@ -149,3 +149,9 @@ def shared(unit: Unit, connection: int) -> list[tuple[str, int]]:
     elsewhere = sa.exists().where(other.c.person_id == links.c.person_id, other.c.connection_id != connection)
     query = sa.select(links.c.remote_id, links.c.person_id).where(links.c.connection_id == connection, elsewhere)
     return [(row[0], row[1]) for row in unit.db.execute(query.order_by(links.c.remote_id))]
+
+
+def of_connection(unit: Unit, connection: int) -> Iterable[Brief]:
+    """All live records of a connection."""
+    query = sa.select(*_BRIEF).where(links.c.connection_id == connection, links.c.state == "live")
+    return [Brief._make(row) for row in unit.db.execute(query)]
