@@ -32,4 +32,4 @@ USER concord
 VOLUME /data
 HEALTHCHECK --interval=1m --timeout=20s --start-period=20s CMD ["concord", "connections", "--json"]
 ENTRYPOINT ["concord"]
-CMD ["serve"]
+CMD ["sync", "--watch"]

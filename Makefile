@@ -22,8 +22,8 @@ help: ## List the targets
 demo: .venv/.run ## See it work: systems in a box and a real CardDAV server, synced both ways
 	$(BIN)/concord demo $(ARGS)
 
-serve: .venv/.run ## Run the daemon
-	$(BIN)/concord serve $(ARGS)
+serve: .venv/.run ## Sync every connection for ever, each at its interval
+	$(BIN)/concord sync --watch $(ARGS)
 
 test: .venv/.dev ## Run the tests (ARGS="-k name" to choose)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)

@@ -1,6 +1,6 @@
 """The first tables
 
-Version 0001, after ; made on 2026-11-22.
+Version 0001, the first; made on 2026-11-22.
 """
 
 from __future__ import annotations
@@ -196,7 +196,10 @@ def upgrade() -> None:
         sa.Column("connection_id", sa.Integer(), nullable=False),
         sa.Column("person_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
-            "state", sa.String(length=8), nullable=False, comment="owed | sent (on its way, outcome unknown) | aside"
+            "state",
+            sa.String(length=8),
+            nullable=False,
+            comment="owed | sent (on its way, outcome unknown) | aside (refused) | held",
         ),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),

@@ -25,6 +25,7 @@ PLANTS = {
     "no-remote-by-name": ("app/engine/push.py", "connectors.google"),
     "no-sandbox-in-production": ("app/engine/pull.py", "connectors.sandbox"),
     "no-test-tools": ("app/logs.py", "pytest"),
+    "no-kit-in-production": ("connectors/http.py", "connectors.testbench"),
     "no-circles": ("app/store/store.py", "app.store.outbox"),
 }
 """For each contract one import that it forbids: (file, module)."""
