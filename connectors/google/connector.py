@@ -105,8 +105,8 @@ class Google:
         """
         listing = self._listing()
         parameters = hashlib.sha256(orjson.dumps(listing, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-        if cursor and cursor["parameters"] != parameters:
-            raise CursorExpired("other fields are read now than when the sync token was made; a full listing is needed")
+        if cursor is not None and (not isinstance(cursor, dict) or cursor.get("parameters") != parameters):
+            raise CursorExpired("the listing is asked for in another way than when this sync token was made")
         groups_token, renamed = self._read_groups(cursor)
         names = dict(sorted(self._known().items()))
         tombstones: list[Record] = []

@@ -223,8 +223,7 @@ def test_a_listing_that_breaks_off_leaves_no_cursor(world: Make) -> None:
     there.box.faults.add("lost_after", "connections.*pageToken", times=10)
     seen: list[Page] = []
     with pytest.raises(Unreachable):
-        for page in there.open().changes(None):
-            seen.append(page)
+        seen.extend(there.open().changes(None))
     assert [page.cursor for page in seen] == [None]
 
 
@@ -649,8 +648,7 @@ def test_a_created_contact_whose_photo_fails_is_uncertain_and_not_lost(world: Ma
     pushes = [new("a", "Ada", blob=PNG, media=photo(PNG)), new("b", "Bea", blob=PNG, media=photo(PNG))]
     outcomes: list[Outcome] = []
     with pytest.raises(Unreachable):
-        for outcome in google.write(pushes):
-            outcomes.append(outcome)
+        outcomes.extend(google.write(pushes))
     assert [type(outcome.error) for outcome in outcomes] == [Uncertain, Uncertain]
     assert {ref for ref, _ in google.find(pushes)} == {"a", "b"}
 
