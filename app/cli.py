@@ -423,8 +423,13 @@ def export(
     from app.filing import export_file
 
     with running() as application, show.progress(json) as tell:
-        number = export_file(application, file, format_, search, tell)
-    show.as_json({"file": str(file), "people": number}) if json else show.out.print(f"{number:,} people → {file}")
+        written = export_file(application, file, format_, search, tell)
+    if json:
+        show.as_json({"file": str(file), "people": written.contacts, "left_out": written.left_out})
+        return
+    show.out.print(f"{written.contacts:,} people → {file}")
+    for what, number in sorted(written.left_out.items()):
+        show.out.print(f"[yellow]![/] {what}: {number:,} people")
 
 
 # --- people and conflicts

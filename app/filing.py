@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 from app.bootstrap import Application
 from app.core.policy import Policy
@@ -14,16 +14,24 @@ from app.engine.world import policy_json
 from app.store import connections, people, runs
 from connectors.card import Card
 from connectors.errors import Refused
-from connectors.files import export, inspect
+from connectors.files.export import Written, write_file
+from connectors.files.inspection import inspect
+from connectors.files.source import Format, Options
 
 SYSTEM = "files"
-FORMATS = {".vcf": "vcard", ".vcard": "vcard", ".csv": "csv", ".xlsx": "xlsx", ".json": "jscontact"}
+FORMATS: Final[dict[str, Format]] = {
+    ".vcf": "vcard",
+    ".vcard": "vcard",
+    ".csv": "csv",
+    ".xlsx": "xlsx",
+    ".json": "jscontact",
+}
 Progress = Callable[[str, str, int, int | None], None]
 
 
 def describe_file(file: Path, columns: Mapping[str, str]) -> dict[str, Any]:
     """What an import of the file would make of it. Raises Refused."""
-    return inspect(file, columns=columns).as_json()
+    return inspect(file, Options(columns=columns)).as_json
 
 
 def import_file(
@@ -66,24 +74,21 @@ def _declare(app: Application, name: str, settings: dict[str, Any]) -> None:
             connections.update(unit, stored.id, settings=settings)
 
 
-def export_file(app: Application, file: Path, format_: str | None, search: str, progress: Progress) -> int:
-    """Write the people found by `search` to a file; how many. The file appears whole or not at all."""
+def export_file(app: Application, file: Path, format_: str | None, search: str, progress: Progress) -> Written:
+    """Write the people found by `search` to a file. It appears whole or not at all."""
     chosen = format_ or FORMATS.get(file.suffix.lower())
     if chosen not in FORMATS.values():
         raise ValueError(f"{file}: end the name in {', '.join(sorted(FORMATS))}, or say --format")
-    count = 0
     with app.store.read() as unit:
         total = people.count(unit)
 
         def found() -> Iterator[tuple[str, int, Card]]:
-            nonlocal count
-            after = 0
+            after, count = 0, 0
             while batch := people.search(unit, search, limit=500, after=after):
                 after = batch[-1].id
                 for person in batch:
-                    count += 1
                     yield person.uid, person.rev, person.card
+                count += len(batch)
                 progress(file.name, "export", count, total)
 
-        export.write_file(file, chosen, found(), lambda uri: runs.blob(unit, uri))
-    return count
+        return write_file(file, cast(Format, chosen), found(), lambda uri: runs.blob(unit, uri))

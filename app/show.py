@@ -20,8 +20,10 @@ from app.secrets import redact
 from app.store.people import Person
 from connectors.card import VALUE, Card, full_name, part
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+WIDE = 120
+"""Columns of output that is no terminal: a file, a pipe, a CI log."""
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
 
 STATES = {"well": "[green]✓[/]", "look": "[yellow]![/]", "ill": "[red]✗[/]"}
 OUTCOMES = {"done": "green", "held": "yellow", "waiting": "yellow", "busy": "yellow", "failed": "red", "paused": "red"}
@@ -41,12 +43,15 @@ def complain(message: object) -> None:
 def table(
     title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()
 ) -> None:
-    """Print a table; columns named in `numbers` are set to the right."""
+    """Print a table; columns named in `numbers` are set to the right, and left out where they are all nothing."""
+    body = [[*row] for row in rows]
+    shown = [n for n, column in enumerate(columns) if column not in numbers or any(row[n] for row in body)]
     made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(_cell(value) for value in row))
+    for n in shown:
+        right = columns[n] in numbers
+        made.add_column(columns[n], justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in body:
+        made.add_row(*(_cell(row[n]) for n in shown))
     out.print(made)
 
 
@@ -92,19 +97,7 @@ def progress(quiet: bool) -> Iterator[Any]:
 
 def reports(found: Sequence[Report]) -> None:
     """What a sync did, one line a connection (the rounds summed up)."""
-    columns = [
-        "connection",
-        "outcome",
-        "read",
-        "new",
-        "linked",
-        "changed",
-        "created",
-        "written",
-        "deleted",
-        "conflicts",
-    ]
-    columns += ["set aside", "requests", "seconds"]
+    columns = ["connection", "outcome", *_COUNTED.values(), "seconds"]
     rows = []
     for name in dict.fromkeys(report.connection for report in found):
         own = [report for report in found if report.connection == name]
@@ -116,7 +109,20 @@ def reports(found: Sequence[Report]) -> None:
         err.print(f"[yellow]![/] {report.connection}: {redact(None, '', report.message)}", soft_wrap=True)
 
 
-_COUNTED = ("pulled", "people", "linked", "updated", "created", "written", "deleted", "conflicts", "aside", "requests")
+_COUNTED = {
+    "pulled": "read",
+    "people": "new",
+    "linked": "known",
+    "updated": "changed",
+    "archived": "gone",
+    "created": "created",
+    "written": "updated",
+    "deleted": "deleted",
+    "conflicts": "clashes",
+    "aside": "aside",
+    "refused": "refused",
+    "requests": "requests",
+}
 
 
 # --- plans
@@ -124,12 +130,9 @@ _COUNTED = ("pulled", "people", "linked", "updated", "created", "written", "dele
 
 def plan(made: Plan, *, details: int = 20) -> None:
     """A forecast: what would come in, what would go out, and the first things in detail."""
-    columns = ["connection", "reads", "new", "linked", "changed", "clashes", "would take away", "creates", "updates"]
-    columns += ["deletes", "≈ requests"]
-    rows = [
-        [f.connection + (" (first contact)" if f.first else ""), *(getattr(f, k) for k in _FORECAST)]
-        for f in made.forecasts
-    ]
+    columns = ["connection", "reads", "new", "known", "changed", "clashes", "losses", "creates", "updates"]
+    columns += ["deletes", "requests"]
+    rows = [[f.connection, *(getattr(f, k) for k in _FORECAST)] for f in made.forecasts]
     table("What would happen", columns, rows, numbers=columns[1:])
     for f in made.forecasts:
         if f.cannot_hold:
@@ -171,18 +174,20 @@ def _values(item: Item) -> str:
     if item.action != "update":
         return ""
     words = []
-    for path, before, after in item.values[:4]:
+    for path, before, after in item.values[:2]:
         parts = path.strip("/").split("/")
         label = parts[0] if len(parts) < 3 else f"{parts[0]} {parts[-1]}"
-        words.append(f"{label}: {_short(before)} → {_short(after)}")
-    return "\n".join(words + (["…"] if len(item.values) > 4 else []))
+        words.append(
+            f"{label}: {_short(before)} → {_short(after)}" if before is not None else f"{label}: {_short(after)}"
+        )
+    return "; ".join(words + (["…"] if len(item.values) > 2 else []))
 
 
 def _short(value: Any) -> str:
     if value is None:
         return "—"
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= 40 else text[:39] + "…"
+    return text if len(text) <= 32 else text[:31] + "…"
 
 
 # --- people
@@ -280,9 +285,14 @@ def inspection(found: Mapping[str, Any]) -> None:
             [c["header"], c["becomes"], c["filled"], ", ".join(map(str, c["samples"][:2]))] for c in found["columns"]
         ]
         table("\nColumns", ["column", "becomes", "filled", "for example"], rows, numbers=["filled"])
-    for warning in found.get("warnings", ()):
+    for warning in [*found["suspicious"], *found["dates"]]:
         out.print(f"[yellow]![/] {warning}")
-    refusals(found.get("refused", ()))
+    for note in found["notes"]:
+        out.print(f"  {note}")
+    if found["refused"]:
+        out.print(f"\n[yellow]![/] {found['refused_count']:,} cannot be taken:")
+        for line in found["refused"][:20]:
+            out.print(f"  {line}")
 
 
 def refusals(rows: Sequence[Mapping[str, Any]]) -> None:

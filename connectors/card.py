@@ -192,17 +192,22 @@ def blob_uri(data: bytes) -> str:
 
 def problem(card: Card) -> str | None:
     """Why this card is beyond our bounds, in words for an admin; None where it is not."""
+    for media in card.get("media", {}).values():
+        if media.get("size", 0) > MAX_PHOTO:
+            return f"a photo of {media['size'] / 1048576:.0f} MB; at most {MAX_PHOTO // 1048576} MB are taken"
+    if len(orjson.dumps(card)) < _SURELY_SMALL:
+        return None
     for field, value in card.items():
-        if field not in VALUE and field != "keywords":
-            continue
-        if len(value) > MAX_ELEMENTS:
+        if (field in VALUE or field == "keywords") and len(value) > MAX_ELEMENTS:
             return f"{len(value):,} {field} on one contact; at most {MAX_ELEMENTS:,} are taken"
     for path, value in leaves(card).items():
         if isinstance(value, str) and len(value) > MAX_TEXT:
             return f"{'/'.join(path[:1] + path[2:])} is {len(value):,} characters long; the limit is {MAX_TEXT:,}"
-        if path[0] == "media" and path[2] == "size" and value > MAX_PHOTO:
-            return f"a photo of {value / 1048576:.0f} MB; at most {MAX_PHOTO // 1048576} MB are taken"
     return None
+
+
+_SURELY_SMALL: Final = 4 * MAX_ELEMENTS
+"""Bytes of JSON in which no bound can be broken: even empty elements take more each."""
 
 
 # --- equivalence: two ways to write one value ---------------------------------------------------------------
@@ -261,7 +266,10 @@ _PLAIN_INTERNATIONAL = re.compile(r"\+[\d .\-/]{7,24}\Z")
 
 @lru_cache(maxsize=65_536)
 def phone_key(number: str, region: str | None = None) -> str:
-    """E.164 (with ;ext=) where the number can be read so, else its digits, else the text itself."""
+    """E.164 (with ;ext=) where the number can be read so, else its digits, else the text itself. A leading 00 is read
+    as +, as nearly everywhere."""
+    if number.startswith("00") and len(number) > 9:
+        number = "+" + number[2:]
     if _PLAIN_INTERNATIONAL.match(number):
         return "+" + "".join(filter(str.isdigit, number))
     if number.startswith("+") or region:

@@ -12,16 +12,15 @@ def run(count: int, json: bool) -> int:
     """Play the demo; 0 where every law held, else 1."""
     from app import show
 
-    def say(line: str) -> None:
-        if not json:
-            show.out.print(f"\n[bold cyan]▸[/] [bold]{line}[/]")
-
+    shown: set[str] = set()
     with show.progress(json) as progress:
-        story = tell(count, say, progress)
+        for announcement, story in tell(count, progress):
+            if not json:
+                _show(story, shown)
+                if announcement:
+                    show.out.print(f"\n[bold cyan]▸[/] [bold]{announcement} …[/]")
     if json:
         show.as_json(_as_json(story))
-    else:
-        _show(story)
     return 0 if story.well else 1
 
 
@@ -61,25 +60,60 @@ def _systems(story: Story) -> list[dict[str, Any]]:
     return rows
 
 
-def _show(story: Story) -> None:
+def _show(story: Story, shown: set[str]) -> None:
+    """Show the chapters that are new."""
+    chapters = {
+        "plan": _plan,
+        "first": _first,
+        "arrival": _arrival,
+        "conflict": _conflict,
+        "laws": _laws,
+    }
+    for name, chapter in chapters.items():
+        if getattr(story, name) and name not in shown:
+            shown.add(name)
+            chapter(story)
+
+
+def _plan(story: Story) -> None:
     from app import show
 
     assert story.plan is not None
     show.plan(story.plan, details=6)
-    show.out.print("\n[bold]The first sync[/]")
+
+
+def _first(story: Story) -> None:
+    from app import show
+
     show.reports(story.first)
+
+
+def _arrival(story: Story) -> None:
+    from app import show
+
     arrived = ", ".join(f"{name} {'✓' if there else '✗'}" for name, there in story.arrival["arrived"].items())
-    show.out.print(f"\nThe new number {story.arrival['number']} arrived: {arrived}")
+    show.out.print(f"The new number {story.arrival['number']} is in: {arrived}")
+
+
+def _conflict(story: Story) -> None:
+    from app import show
+
     clash = story.conflict
+    now = ", ".join(f"{name} “{' / '.join(titles)}”" for name, titles in clash["now"].items())
     show.out.print(
-        f"Both titles are kept: “{clash['ours']}” and “{clash['theirs']}”; the policy (newest) chose {clash['kept']}. "
-        f"Now: {', '.join(f'{name} {titles[0]}' for name, titles in clash['now'].items() if titles)}"
+        f"Both are kept in the journal: “{clash['ours']}” and “{clash['theirs']}”. The policy, newest, chose "
+        f"{clash['kept']}.\nNow: {now}"
     )
+
+
+def _laws(story: Story) -> None:
+    from app import show
+
     columns = ["system", "contacts", "writes", "requests", "seconds"]
     rows = [[*row.values()] for row in _systems(story)]
-    show.out.print()
-    show.table("Altogether", columns, rows, numbers=columns[1:])
-    show.out.print()
+    show.table(None, columns, rows, numbers=columns[1:])
     for law in story.laws:
-        show.out.print(f"{'[green]✓[/]' if law.held else '[red]✗[/]'} {law.law} [dim]({law.seen})[/]")
-    show.out.print("\n[bold green]Every law held.[/]" if story.well else "\n[bold red]A law failed.[/]")
+        mark = "[green]✓[/]" if law.held else "[red]✗[/]"
+        show.out.print(f"{mark} {law.law} [dim]({law.seen})[/]", soft_wrap=True)
+    verdict = "[bold green]Every law held.[/]" if story.well else "[bold red]A law failed.[/]"
+    show.out.print(f"\n{verdict}")

@@ -139,25 +139,25 @@ def _entered(app: Application) -> set[tuple[str, str, str]]:
 # --- the story
 
 
-def tell(count: int, say: Callable[[str], None], progress: Callable[[str, str, int, int | None], None]) -> Story:
-    """Play it. say: what is happening now."""
+def tell(count: int, progress: Callable[[str, str, int, int | None], None]) -> Iterator[tuple[str, Story]]:
+    """Play it: (what comes next, what is known so far), step by step."""
     story = Story()
-    say(f"Filling vTiger and Google (in a box) and a real Radicale with {count} people, overlapping and untidy …")
+    yield f"Filling vTiger and Google (in a box) and a real Radicale with {count} people, overlapping and untidy", story
     with stage(count) as on:
         world = on.app.world(progress)
-        say("What would a first sync do? Nothing is written yet.")
+        yield "What would a first sync do? Nothing is written yet", story
         story.plan = planning.make(world, NAMES)
+        yield "Approved. Syncing until nothing changes any more", story
         planning.approve(world, NAMES)
-        say("Approved. Syncing until nothing changes any more …")
         story.first = sync_all(world, NAMES, until_quiet=True)
-        say("Someone changes a mobile number in vTiger …")
+        yield "Someone changes a mobile number in vTiger", story
         story.arrival = _a_new_number(on, story)
-        say("Two people change the same job title, one in vTiger, one at Google …")
+        yield "Two people change the same job title, one in vTiger, one at Google", story
         story.conflict = _a_conflict(on, story)
+        yield "Proof: every system is read anew and compared", story
         story.contacts = {name: len(shown(on.app, name)) for name in NAMES}
-        say("Proof …")
         story.laws = [_convergence(on), _silence(on), _nothing_lost(on), _no_doubles(on, count)]
-    return story
+    yield "", story
 
 
 def _in_all_three(on: Stage, need: str) -> tuple[Person, dict[str, str]]:
