@@ -5,6 +5,7 @@ Case, accents, blanks and punctuation do not count; numbers, "Work", "Home", "Ty
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -189,9 +190,6 @@ titles/type
 
 def aliases() -> Iterator[tuple[str, str]]:
     """Every (header, field path)."""
-    path = ""
-    for line in _TABLE.splitlines():
-        if line.startswith(" "):
-            yield from ((name.strip(), path) for name in line.split(",") if name.strip())
-        else:
-            path = line
+    for block in re.split(r"\n(?=\S)", _TABLE.strip()):
+        path, names = block.split("\n", 1)
+        yield from ((" ".join(name.split()), path) for name in names.split(","))

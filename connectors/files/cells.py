@@ -214,8 +214,7 @@ FEATURE_WORDS: Final = {word: feature for feature, words in _FEATURES.items() fo
 
 def kind(text: str, phone: bool = False) -> dict[str, Any]:
     """What a label says about an element: "Work Fax" is a context and a feature, what is not in our words stays a
-    label. A leading "* " (Google's mark of the first one) says nothing."""
-    text = text.removeprefix("* ")
+    label."""
     contexts, features = {}, {}
     for word in text.casefold().split():
         if word in CONTEXT_WORDS:

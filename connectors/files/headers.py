@@ -287,7 +287,8 @@ def score(row: Sequence[str], chosen: Mapping[str, str]) -> int:
     if not any(found.field in naming for found in known):
         return 0
     alone = len([cell for cell in row if cell.strip()]) <= 2
-    return len(known) if len(known) > 1 or alone else 0
+    decided = any(cell.strip() in chosen for cell in row)
+    return len(known) if len(known) > 1 or alone or decided else 0
 
 
 def _chosen(header: str, chosen: Mapping[str, str]) -> Place | None:
@@ -373,31 +374,36 @@ def _joined(places: list[Place]) -> list[Place]:
 def _separate(columns: list[Column]) -> list[Column]:
     """No two columns in one place: a second "Phone" is phone 2. A type column without its value column stays extra."""
     taken: set[tuple[str, str, str]] = set()
-    found: list[Column] = []
-    for column in columns:
-        where = column.place
-        if where.field in _SINGLE and (where.field, where.prop, "") in taken and where.prop != "title":
-            column = replace(column, place=IGNORED)
-        elif where.field in _SINGLE:
-            taken.add((where.field, where.prop, ""))
-        elif where.field in _NUMBERED and where.prop != "type":
-            group, number = where.group or "1", 1
-            base = "" if group.isdigit() else group
-            while (where.field, where.prop, group) in taken:
-                number += 1
-                group = f"{base} {number}".strip()
-            taken.add((where.field, where.prop, group))
-            column = replace(column, place=replace(where, group=group))
-        elif where.prop == "type":
-            column = replace(column, place=replace(where, group=where.group or "1"))
-        found.append(column)
-    elements = {(c.place.field, c.place.group) for c in found if c.place.prop != "type"}
+    # Those that say their number have the first choice.
+    placed = {column.index: _free(column.place, taken) for column in columns if column.place.group}
+    placed |= {column.index: _free(column.place, taken) for column in columns if not column.place.group}
+    elements = {(place.field, place.group) for place in placed.values() if place.prop != "type"}
     return [
-        replace(column, place=IGNORED)
-        if column.place.prop == "type" and (column.place.field, column.place.group) not in elements
-        else column
-        for column in found
+        replace(
+            column,
+            place=IGNORED
+            if placed[column.index].prop == "type" and (column.place.field, placed[column.index].group) not in elements
+            else placed[column.index],
+        )
+        for column in columns
     ]
+
+
+def _free(wanted: Place, taken: set[tuple[str, str, str]]) -> Place:
+    """The place itself, or the next of its kind where another column has it already."""
+    if wanted.field in _SINGLE:
+        again = (wanted.field, wanted.prop, "") in taken and wanted.prop != "title"
+        taken.add((wanted.field, wanted.prop, ""))
+        return IGNORED if again else wanted
+    if wanted.field not in _NUMBERED:
+        return wanted
+    group, number = wanted.group or "1", 1
+    base = "" if group.isdigit() else group
+    while wanted.prop != "type" and (wanted.field, wanted.prop, group) in taken:
+        number += 1
+        group = f"{base} {number}".strip()
+    taken.add((wanted.field, wanted.prop, group))
+    return replace(wanted, group=group)
 
 
 def _unique(names: list[str]) -> list[str]:

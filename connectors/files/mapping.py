@@ -67,6 +67,8 @@ class Reader:
         return makers.get(field, self._values)(field, group, columns)
 
     def _kind_of(self, field: str, text: str) -> dict[str, Any]:
+        if not self.layout.own:
+            text = text.removeprefix("*").strip()  # Google's mark of the first one
         if not text:
             return {}
         if field in ("relations", "titles"):

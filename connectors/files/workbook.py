@@ -177,7 +177,8 @@ class XlsxTable:
         if traits.hidden:
             notes.append(f"{traits.hidden:,} hidden rows are imported, too")
         if traits.merged:
-            notes.append(f"merged cells: {', '.join(traits.merged[:5])}: their value counts for every row they cover")
+            merged = ", ".join(traits.merged[:5])
+            notes.append(f"merged cells ({merged}): their value counts for every row they cover")
         if self.facts.other_sheets:
             notes.append(f"other sheets are not imported: {', '.join(self.facts.other_sheets)}")
 
@@ -205,7 +206,7 @@ def _scan(source: IO[bytes], traits: Traits) -> None:
         elif tag == "c":
             at = coordinate_to_tuple(element.get("r", ""))[1] if element.get("r") else at + 1
             formula, value = element.find("{*}f"), element.findtext("{*}v")
-            if formula is not None and value is None and element.find("{*}is") is None:
+            if formula is not None and not value and element.find("{*}is") is None:
                 traits.uncalculated.setdefault(number, set()).add(at - 1)
         elif tag == "mergeCell":
             _merge(element.get("ref", ""), traits)
