@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from migrations import HEAD, WrongVersion, config, current, downgrade, upgrade
 
 from app.store.store import Store
 from app.store.tables import metadata
+from migrations import HEAD, WrongVersion, config, current, downgrade, upgrade
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -74,7 +74,7 @@ def test_no_planted_secret_appears(form: Literal["console", "json"], learned: st
 def test_lines_are_json_with_time_level_and_name() -> None:
     out = _setup("json")
     structlog.get_logger("app.engine").info("pulled", connection="crm", records=3)
-    logging.getLogger("uvicorn.error").info("started on port %d", 8080)
+    logging.getLogger("some.library").info("started on port %d", 8080)
     first, second = map(json.loads, out.getvalue().splitlines())
     assert first | {"timestamp": ""} == {
         "event": "pulled",
