@@ -109,7 +109,7 @@ def listed(value: Any) -> list[str]:
 def fit_params(params: Any, own: frozenset[str]) -> dict[str, Any]:
     fitted: dict[str, Any] = {}
     for name, value in params.items() if isinstance(params, Mapping) else ():
-        values = [clean(text).strip().strip('"') for text in listed(value)]
+        values = [clean(text).strip() for text in listed(value)]
         if name == "group":
             fitted[name] = re.sub(r"[^\w-]", "", values[0]) or "item"
         elif name == "type" and "TYPE" not in own:
