@@ -51,7 +51,7 @@ class Intake:
         self._parked: dict[str, Any] = {}
         self._touched: set[int] = set()
         self._own: set[int] = set()
-        self._versions: list[tuple[str, str | None, datetime | None]] = []
+        self._versions: list[Record] = []
 
     # -- what came
 
@@ -94,7 +94,7 @@ class Intake:
             elif self._is_news(news, link):
                 changed.append(news)
             elif record.version != link.version and not self._is_old(record, link):
-                self._versions.append((record.id, record.version, record.modified))
+                self._versions.append(record)
 
     def _is_news(self, news: News, link: Brief) -> bool:
         if news.digest == link.digest or self._is_old(news.record, link):

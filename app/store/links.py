@@ -13,7 +13,7 @@ from app.store.people import CHUNK
 from app.store.store import Unit
 from app.store.tables import aliases, links
 from connectors.card import Card
-from connectors.contract import batched
+from connectors.contract import Record, batched
 
 State = Literal["live", "gone"]
 
@@ -106,14 +106,20 @@ def save(unit: Unit, changed: Sequence[Link]) -> None:
     unit.upsert(links, [{name: getattr(link, name) for name in Link.__slots__} for link in changed])
 
 
-def set_versions(unit: Unit, connection: int, versions: Sequence[tuple[str, str | None, datetime | None]]) -> None:
-    """Records whose version changed and nothing else: (id, version, modified)."""
-    if versions:
+def set_versions(unit: Unit, connection: int, records: Iterable[Record]) -> None:
+    """Records whose version changed and nothing that we see: the next write starts from them as they are now."""
+    rows = [{"this": r.id, "new": r.version, "moment": r.modified, "memory": r.raw} for r in records]
+    if rows:
+        moment = sa.bindparam("moment", type_=links.c.modified.type)
         unit.db.execute(
             sa.update(links)
             .where(links.c.connection_id == connection, links.c.remote_id == sa.bindparam("this"))
-            .values(version=sa.bindparam("new"), modified=sa.func.coalesce(sa.bindparam("moment"), links.c.modified)),
-            [{"this": remote, "new": version, "moment": modified} for remote, version, modified in versions],
+            .values(
+                version=sa.bindparam("new"),
+                modified=sa.func.coalesce(moment, links.c.modified),
+                raw=sa.bindparam("memory"),
+            ),
+            rows,
         )
 
 
