@@ -91,32 +91,27 @@ class Watched:
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self.app(scope, receive, send)
             return
-        sent = bytearray()
-        status, came = 0, bytearray()
-        body = bytearray()
-        more = True
+        body, more = b"", True
         while more:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
+        answer: list[Message] = []
 
         async def replay() -> Message:
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
-        async def watch(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            else:
-                came.extend(message.get("body", b""))
-            await send(message)
+        async def hold(message: Message) -> None:
+            answer.append(message)
 
-        sent += body
-        await self.app(scope, replay, watch)
+        await self.app(scope, replay, hold)
         try:
-            self.check(scope, bytes(sent), status, bytes(came))
+            self.check(scope, body, answer[0]["status"], b"".join(message.get("body", b"") for message in answer[1:]))
         except (AssertionError, ValidationError) as violation:
             self.violations.append(f"{scope['method']} {scope['path']}: {str(violation)[:600]}")
+        # Sent only now, so that a test that has its answer finds what was remembered.
+        for message in answer:
+            await send(message)
 
     def check(self, scope: Scope, sent: bytes, status: int, came: bytes) -> None:
         method, query = scope["method"], parse_qs(scope["query_string"].decode())
