@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import secrets
@@ -93,6 +94,7 @@ def start(settings: Settings | None = None) -> Application:
     """
     import migrations
 
+    relax_gc()
     settings = settings or load()
     logs.setup(settings)
     file = settings.database_file
@@ -103,6 +105,13 @@ def start(settings: Settings | None = None) -> Application:
         pass  # says clearly why it cannot be opened, if it cannot
     migrations.upgrade(store.engine)
     return Application(settings, store, Keyring(settings))
+
+
+def relax_gc() -> None:
+    """Look for cycles seldom: cards have none, and looking costs a first pull a fifth of its time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def split_secrets(system: System, settings: ConnectorSettings) -> tuple[dict[str, Any], dict[str, str]]:

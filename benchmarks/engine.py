@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from app.bootstrap import relax_gc
 from app.engine.run import sync
 from benchmarks.figure import Figure
 from benchmarks.made import PAGE, Remote, world
@@ -186,6 +187,7 @@ def _child(what: str, n: int, file: Path, *more: int) -> Any:
 
 
 def _play(what: str, n: int, file: Path, changed: int = 0, edition: int = 0) -> dict[str, float]:
+    relax_gc()
     other = Remote(n, "quiet")
     remote = Remote(n, {"pull": "full", "both": "full"}.get(what, what), changed, edition)
     on = world(file, {"one": remote, "two": other})  # the second one is owed everybody, as in real life

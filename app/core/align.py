@@ -51,6 +51,8 @@ def _names(
     """Our id for each element of one field."""
     names: dict[str, str] = {}
     for rank, old in enumerate(known):
+        if not old:
+            continue
         taken = set(names.values())
         left = {key: element for key, element in elements.items() if key not in names}
         free = {key: element for key, element in old.items() if key not in taken}

@@ -9,11 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from app.store.people import CHUNK
 from app.store.store import Unit
 from app.store.tables import aliases, links
 from connectors.card import Card
-from connectors.contract import Record, batched
+from connectors.contract import Record
 
 State = Literal["live", "gone"]
 
@@ -58,48 +57,34 @@ _ALL = [links.c[name] for name in Link.__slots__]
 
 def briefs(unit: Unit, connection: int, remote_ids: Iterable[str]) -> dict[str, Brief]:
     """The links of these records."""
-    found: dict[str, Brief] = {}
-    for chunk in batched(remote_ids, CHUNK):
-        query = sa.select(*_BRIEF).where(links.c.connection_id == connection, links.c.remote_id.in_(chunk))
-        for row in unit.db.execute(query):
-            found[row[0]] = Brief._make(row)
-    return found
+    query = sa.select(*_BRIEF).where(links.c.connection_id == connection, unit.among(links.c.remote_id, remote_ids))
+    return {row[0]: Brief._make(row) for row in unit.db.execute(query)}
 
 
 def load(unit: Unit, connection: int, remote_ids: Iterable[str]) -> dict[str, Link]:
     """The links of these records, whole."""
-    found: dict[str, Link] = {}
-    for chunk in batched(remote_ids, CHUNK):
-        query = sa.select(*_ALL).where(links.c.connection_id == connection, links.c.remote_id.in_(chunk))
-        for row in unit.db.execute(query):
-            found[row.remote_id] = Link(*row)
-    return found
+    query = sa.select(*_ALL).where(links.c.connection_id == connection, unit.among(links.c.remote_id, remote_ids))
+    return {row.remote_id: Link(*row) for row in unit.db.execute(query)}
 
 
 def of_people(
     unit: Unit, person_ids: Iterable[int], *, connection: int | None = None, state: State | None = "live"
 ) -> list[Link]:
     """The links of these persons, in one connection or in all; live ones, or (state None) tombstones too."""
-    found: list[Link] = []
-    for chunk in batched(set(person_ids), CHUNK):
-        query = sa.select(*_ALL).where(links.c.person_id.in_(chunk))
-        if state is not None:
-            query = query.where(links.c.state == state)
-        if connection is not None:
-            query = query.where(links.c.connection_id == connection)
-        found += [Link(*row) for row in unit.db.execute(query.order_by(links.c.connection_id, links.c.remote_id))]
-    return found
+    query = sa.select(*_ALL).where(unit.among(links.c.person_id, set(person_ids)))
+    if state is not None:
+        query = query.where(links.c.state == state)
+    if connection is not None:
+        query = query.where(links.c.connection_id == connection)
+    return [Link(*row) for row in unit.db.execute(query.order_by(links.c.connection_id, links.c.remote_id))]
 
 
 def people_here(unit: Unit, connection: int, person_ids: Iterable[int]) -> set[int]:
     """Which of these persons have a live record in the connection."""
-    found: set[int] = set()
-    for chunk in batched(person_ids, CHUNK):
-        query = sa.select(links.c.person_id).where(
-            links.c.connection_id == connection, links.c.state == "live", links.c.person_id.in_(chunk)
-        )
-        found |= set(unit.db.execute(query).scalars())
-    return found
+    query = sa.select(links.c.person_id).where(
+        links.c.connection_id == connection, links.c.state == "live", unit.among(links.c.person_id, person_ids)
+    )
+    return set(unit.db.execute(query).scalars())
 
 
 def save(unit: Unit, changed: Sequence[Link]) -> None:

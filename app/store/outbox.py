@@ -13,11 +13,9 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from app.store.people import CHUNK
 from app.store.store import Unit
 from app.store.tables import people, pushes
 from connectors.card import Card
-from connectors.contract import batched
 
 State = Literal["owed", "sent", "aside", "held"]
 """held: a human does not want this person there."""
@@ -57,10 +55,11 @@ def owe(unit: Unit, connections: Iterable[int], persons: Iterable[int]) -> None:
         for p in persons
     ]
     unit.upsert(pushes, rows, ignore=True)
-    for chunk in batched({row["person_id"] for row in rows}, CHUNK):
+    if rows:
+        here = pushes.c.connection_id.in_({row["connection_id"] for row in rows})
         unit.db.execute(
             sa.update(pushes)
-            .where(pushes.c.person_id.in_(chunk), pushes.c.connection_id.in_([*connections]), pushes.c.state == "aside")
+            .where(unit.among(pushes.c.person_id, {row["person_id"] for row in rows}), here, pushes.c.state == "aside")
             .values(state="owed", attempts=0, reason=None, since=unit.now)
         )
 
@@ -107,12 +106,11 @@ def promise(unit: Unit, connection: int, writes: Mapping[int, Card | None]) -> N
 def mark_owed(unit: Unit, connection: int, persons: Iterable[int], *, failed: bool = False) -> None:
     """Nothing was written: to be tried again. failed: it counts as an attempt."""
     attempts = pushes.c.attempts + (1 if failed else 0)
-    for chunk in batched(persons, CHUNK):
-        unit.db.execute(
-            sa.update(pushes)
-            .where(pushes.c.connection_id == connection, pushes.c.person_id.in_(chunk))
-            .values(state="owed", sent_at=None, card=None, attempts=attempts)
-        )
+    unit.db.execute(
+        sa.update(pushes)
+        .where(pushes.c.connection_id == connection, unit.among(pushes.c.person_id, persons))
+        .values(state="owed", sent_at=None, card=None, attempts=attempts)
+    )
 
 
 def set_aside(unit: Unit, connection: int, person: int, reason: str) -> None:
@@ -136,8 +134,9 @@ def settle_unchanged(unit: Unit, connection: int, person: int, rev: int) -> bool
 
 def settle(unit: Unit, connection: int, persons: Iterable[int]) -> None:
     """Nothing is owed any more."""
-    for chunk in batched(persons, CHUNK):
-        unit.db.execute(sa.delete(pushes).where(pushes.c.connection_id == connection, pushes.c.person_id.in_(chunk)))
+    unit.db.execute(
+        sa.delete(pushes).where(pushes.c.connection_id == connection, unit.among(pushes.c.person_id, persons))
+    )
 
 
 def aside(unit: Unit, connection: int | None = None) -> Sequence[Aside]:

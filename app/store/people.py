@@ -11,10 +11,8 @@ import sqlalchemy as sa
 from app.store.store import Unit
 from app.store.tables import keys, people
 from connectors.card import Card, full_name
-from connectors.contract import batched
 
 State = Literal["live", "archived", "erased"]
-CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +31,8 @@ _COLUMNS = (people.c.id, people.c.uid, people.c.rev, people.c.state, people.c.ca
 
 def load(unit: Unit, ids: Iterable[int]) -> dict[int, Person]:
     """These persons, by id."""
-    found: dict[int, Person] = {}
-    for chunk in batched(set(ids), CHUNK):
-        for row in unit.db.execute(sa.select(*_COLUMNS).where(people.c.id.in_(chunk))):
-            found[row.id] = Person(*row)
-    return found
+    rows = unit.db.execute(sa.select(*_COLUMNS).where(unit.among(people.c.id, set(ids))))
+    return {row.id: Person(*row) for row in rows}
 
 
 def by_uid(unit: Unit, uid: str) -> Person | None:
@@ -54,13 +49,14 @@ def by_keys(unit: Unit, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, st
     for kind, value in wanted:
         by_kind.setdefault(kind, []).append(value)
     for kind, values in by_kind.items():
-        for chunk in batched(values, CHUNK):
-            if kind == "uid":
-                query = sa.select(people.c.uid, people.c.id).where(people.c.uid.in_(chunk))
-            else:
-                query = sa.select(keys.c.value, keys.c.person_id).where(keys.c.kind == kind, keys.c.value.in_(chunk))
-            for value, person in unit.db.execute(query):
-                found.setdefault((kind, value), set()).add(person)
+        if kind == "uid":
+            query = sa.select(people.c.uid, people.c.id).where(unit.among(people.c.uid, values))
+        else:
+            query = sa.select(keys.c.value, keys.c.person_id).where(
+                keys.c.kind == kind, unit.among(keys.c.value, values)
+            )
+        for value, person in unit.db.execute(query):
+            found.setdefault((kind, value), set()).add(person)
     return found
 
 
@@ -77,8 +73,7 @@ def update(unit: Unit, persons: Sequence[Person], found_by: Mapping[int, Iterabl
     rows = [{"this": row.pop("id"), **row} for row in (_row(unit, person) for person in persons)]
     columns: dict[str, sa.BindParameter[object]] = {name: sa.bindparam(name) for name in rows[0] if name != "this"}
     unit.db.execute(sa.update(people).where(people.c.id == sa.bindparam("this")).values(columns), rows)
-    for chunk in batched([person.id for person in persons], CHUNK):
-        unit.db.execute(sa.delete(keys).where(keys.c.person_id.in_(chunk)))
+    unit.db.execute(sa.delete(keys).where(unit.among(keys.c.person_id, [person.id for person in persons])))
     _add_keys(unit, found_by)
 
 

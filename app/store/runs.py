@@ -9,10 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.store.people import CHUNK
 from app.store.store import Unit
 from app.store.tables import blobs, leases, losses, plans, refused, runs
-from connectors.contract import batched
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ def park(unit: Unit, connection: int, run: int | None, arrivals: Mapping[str, An
     )
 
 
-def parked(unit: Unit, connection: int, *, after: str = "", limit: int = CHUNK) -> dict[str, Any]:
+def parked(unit: Unit, connection: int, *, after: str = "", limit: int = 500) -> dict[str, Any]:
     query = (
         sa.select(losses.c.remote_id, losses.c.record)
         .where(losses.c.connection_id == connection, losses.c.remote_id > after)
@@ -115,8 +113,9 @@ def count_parked(unit: Unit, connection: int) -> int:
 
 
 def unpark(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
-    for chunk in batched(remote_ids, CHUNK):
-        unit.db.execute(sa.delete(losses).where(losses.c.connection_id == connection, losses.c.remote_id.in_(chunk)))
+    unit.db.execute(
+        sa.delete(losses).where(losses.c.connection_id == connection, unit.among(losses.c.remote_id, remote_ids))
+    )
 
 
 # --- refused records
@@ -134,8 +133,9 @@ def refuse(unit: Unit, connection: int, reasons: Mapping[str, str]) -> None:
 
 def accept(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
     """They were taken after all."""
-    for chunk in batched(remote_ids, CHUNK):
-        unit.db.execute(sa.delete(refused).where(refused.c.connection_id == connection, refused.c.remote_id.in_(chunk)))
+    unit.db.execute(
+        sa.delete(refused).where(refused.c.connection_id == connection, unit.among(refused.c.remote_id, remote_ids))
+    )
 
 
 def refusals(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -33,6 +34,14 @@ class Unit:
     @property
     def sqlite(self) -> bool:
         return self.db.dialect.name == "sqlite"
+
+    def among(self, column: sa.ColumnElement[Any], values: Iterable[Any]) -> sa.ColumnElement[bool]:
+        """column IN (values), any number of them: one parameter, where IN's list would be rendered anew each time."""
+        found = [*values]
+        if self.sqlite:
+            listed = sa.func.json_each(orjson.dumps(found).decode()).table_valued("value")
+            return column.in_(sa.select(listed.c.value))
+        return column == sa.any_(sa.literal(found, postgresql.ARRAY(column.type)))
 
     def insert(self, table: sa.Table, rows: Sequence[Row]) -> None:
         if rows:
