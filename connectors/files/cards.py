@@ -50,9 +50,7 @@ class _Records:
         if known == version:
             return None
         if known:
-            twin = (
-                "another contact in this file has the same id, and says otherwise; make them one, or give it another id"
-            )
+            twin = "another contact in this file has the same id and says otherwise; make them one, or change its id"
             return self._refused(where, twin, f"{ident}#{version}")
         self._seen[ident] = version
         if reason := problem(card):
@@ -79,11 +77,13 @@ class VCards(_Records):
                 if isinstance(found, vcard.Broken):
                     if found.text.strip():
                         yield self._refused(where, found.reason)
-                elif vcard.group_of(found) is None and (record := self._contact(where, found, groups)):
+                elif record := self._contact(where, found, groups):
                     yield record
 
     def _contact(self, where: str, found: vcard.VCard, groups: Mapping[str, list[str]]) -> Record | None:
         card, blobs = vcard.read(found)
+        if vcard.group_of(found) is not None and not (card.keys() & {"emails", "phones", "addresses"}):
+            return None  # it only names its members
         uid = found.uid or ""
         if names := groups.get(uid.lower().removeprefix(_URN)):
             known = dict(card.get("groups", {}))

@@ -68,7 +68,8 @@ def listed(text: str, own: bool = False) -> Iterator[str]:
 
 def list_text(items: Iterable[str]) -> str:
     """Items in one cell, so that `listed(…, own=True)` gives the same items."""
-    return "; ".join('"' + item.replace('"', '""') + '"' if ";" in item or '"' in item else item for item in items)
+    quoted = ('"' + item.replace('"', '""') + '"' if ";" in item or '"' in item else item for item in items)
+    return "; ".join(item for item in quoted if item)
 
 
 def emails(text: str) -> list[str] | None:

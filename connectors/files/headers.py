@@ -304,7 +304,7 @@ def layout(row: Sequence[str], chosen: Mapping[str, str]) -> Layout:
     kind = _layout_name(folded)
     places = _in_context(kind, names, places, chosen)
     columns = [Column(index, name or f"column {_letters(index)}", places[index]) for index, name in enumerate(names)]
-    return Layout(kind, tuple(_separate(columns)))
+    return Layout(kind, tuple(_separate(columns, kind == "concord")))
 
 
 _SIGNS: Final = (
@@ -371,22 +371,20 @@ def _joined(places: list[Place]) -> list[Place]:
     ]
 
 
-def _separate(columns: list[Column]) -> list[Column]:
-    """No two columns in one place: a second "Phone" is phone 2. A type column without its value column stays extra."""
+def _separate(columns: list[Column], own: bool) -> list[Column]:
+    """No two columns in one place: a second "Phone" is phone 2. A type column without its value column stays extra, but
+    in our own export, where a label may stand alone."""
     taken: set[tuple[str, str, str]] = set()
     # Those that say their number have the first choice.
     placed = {column.index: _free(column.place, taken) for column in columns if column.place.group}
     placed |= {column.index: _free(column.place, taken) for column in columns if not column.place.group}
     elements = {(place.field, place.group) for place in placed.values() if place.prop != "type"}
-    return [
-        replace(
-            column,
-            place=IGNORED
-            if placed[column.index].prop == "type" and (column.place.field, placed[column.index].group) not in elements
-            else placed[column.index],
-        )
-        for column in columns
-    ]
+
+    def final(place: Place) -> Place:
+        alone = place.prop == "type" and (place.field, place.group) not in elements
+        return IGNORED if alone and (not own or place.field == "anniversaries") else place
+
+    return [replace(column, place=final(placed[column.index])) for column in columns]
 
 
 def _free(wanted: Place, taken: set[tuple[str, str, str]]) -> Place:

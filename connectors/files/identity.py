@@ -65,14 +65,14 @@ class Identity:
 
     def _name(self, row: Sequence[str]) -> str:
         if self._full and (full := self._first(row, self._full)):
-            return fold(full)
-        return fold(" ".join(self._filled(row, self._parts))) or fold(self._first(row, self._nick))
+            return _folded(full)
+        return _folded(" ".join(self._filled(row, self._parts))) or _folded(self._first(row, self._nick))
 
     def _natural(self, row: Sequence[str], name: str) -> str:
         """ "" for a row without name, e-mail address and phone number, whatever its id is."""
         email = next(self._values(row, "emails", self._emails), "")
         phone = "" if email else next(self._values(row, "phones", self._phones), "")
-        company = "" if email or phone else fold(self._first(row, self._company))
+        company = "" if email or phone else _folded(self._first(row, self._company))
         if not (email or phone or name or company):
             return ""
         if own := self._first(row, self._ids):
@@ -93,9 +93,9 @@ def who(card: Card, uid: str = "") -> Who:
     name = card.get("name", {})
     parts = " ".join(filter(None, (part(name, kind) for kind in ("given", "given2", "surname"))))
     nick, company = (_value(card, field) for field in ("nicknames", "organizations"))
-    said = fold(parts or name.get("full", "") or nick)
+    said = _folded(parts) or _folded(name.get("full", "")) or _folded(nick)
     email, phone = _value(card, "emails"), _value(card, "phones")
-    natural = f"name:{said}|{fold(company)}" if said or company else ""
+    natural = f"name:{said}|{_folded(company)}" if said or company else ""
     if phone:
         natural = f"phone:{phone_key(phone)}"
     if email:
@@ -105,6 +105,11 @@ def who(card: Card, uid: str = "") -> Who:
             if slug := _LINKEDIN.search(element.get("uri", "")):
                 natural = f"linkedin:{unquote(slug[1]).casefold()}"
     return Who(natural, said, uid)
+
+
+def _folded(text: str) -> str:
+    """A name for comparison; one without a letter (🙂) as it is."""
+    return fold(text) or text.strip().casefold()
 
 
 def _value(card: Card, field: str) -> str:

@@ -90,19 +90,26 @@ def from_jscontact(source: Any) -> Contact:
     blobs: dict[str, bytes] = {}
     for key, value in source.items():
         name = key.removeprefix(PREFIX) if key.removeprefix(PREFIX) in _OWN_FIELDS else key
-        if key in _ENVELOPE:
-            continue
-        if name in VALUE:
-            card[name] = {str(one): _element_in(name, element, blobs) for one, element in _map(key, value).items()}
-        elif name == "name":
-            card[name] = _name_in(_map(key, value))
-        elif name == "keywords":
-            card[name] = dict.fromkeys(_map(key, value), True)
-        else:
-            card[name] = value
+        if key not in _ENVELOPE:
+            try:
+                card[name] = _field_in(name, value, blobs)
+            except (TypeError, ValueError, KeyError, AttributeError):
+                raise Refused(f"{key} is not of the shape that JSContact wants") from None
     for header, text in _map(_COLUMNS, source.get(_COLUMNS, {})).items():
         card[EXTRA + header] = text
     return Contact(card, str(source.get("uid", "")), str(source.get(_REV, "")), blobs)
+
+
+def _field_in(name: str, value: Any, blobs: dict[str, bytes]) -> Any:
+    if name in VALUE:
+        return {str(key): _element_in(name, element, blobs) for key, element in _map(name, value).items()}
+    if name == "name":
+        return _name_in(_map(name, value))
+    if name == "keywords":
+        return dict.fromkeys(_map(name, value), True)
+    if name == "kind" and not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _map(name: str, value: Any) -> Mapping[str, Any]:
@@ -111,12 +118,21 @@ def _map(name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
+_SHAPES: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("address", "number", "name", "note", "uri", "user", "service", "label", "kind", "full"), str),
+    **dict.fromkeys(("countryCode", "mediaType", "organizationId", LINES), str),
+    **dict.fromkeys(("contexts", "features", "date"), Mapping),
+    **dict.fromkeys(("units", "components"), list),
+    **dict.fromkeys(("pref", "size"), int),
+}
+
+
 def _element_in(name: str, source: Any, blobs: dict[str, bytes]) -> dict[str, Any]:
     own = {PREFIX + prop: prop for prop in _OWN_PROPS.get(name, ())}
     found = {own.get(prop, prop): value for prop, value in _map(name, source).items() if prop not in ("@type", SLOT)}
-    value = found.get(VALUE[name])
-    if value is not None and not isinstance(value, Mapping if name == "anniversaries" else str):
-        raise Refused(f"the {VALUE[name]} in {name} is no {'date' if name == 'anniversaries' else 'text'}")
+    for prop, value in found.items():
+        if not isinstance(value, _SHAPES.get(prop, object)):
+            raise Refused(f"{prop} in {name} is not of the shape that JSContact wants")
     if name == "addresses":
         _address_in(found)
     elif name == "anniversaries":
@@ -186,7 +202,7 @@ def _anniversary_in(found: dict[str, Any]) -> None:
     if instant := _INSTANT.match(str(date.get("utc", ""))):
         found["date"] = dict(zip(("year", "month", "day"), map(int, instant.groups()), strict=True))
     elif date:
-        found["date"] = {part: date[part] for part in ("year", "month", "day") if part in date}
+        found["date"] = {part: int(date[part]) for part in ("year", "month", "day") if part in date}
 
 
 _DATA: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w-]+=[^;,]*)*)(;base64)?,", re.IGNORECASE)

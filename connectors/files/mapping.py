@@ -87,13 +87,13 @@ class Reader:
 
         def step(values: Values, card: Draft) -> None:
             text = values[main] if main is not None else ""
-            if not text and not any(values[index] for index in at.values()):
+            label = values[typed] if typed is not None else ""
+            if not text and not (own and label) and not any(values[index] for index in at.values()):
                 return
             found = split(self.layout, field, text)
             if found is None:
                 card[EXTRA + header] = text
                 return
-            label = values[typed] if typed is not None else ""
             elements = card.setdefault(field, {})
             if whole and not label and len(found) == 1:
                 elements[group] = {plain: found[0], **ready}
@@ -158,7 +158,7 @@ class Reader:
         def step(values: Values, card: Draft) -> None:
             found = {prop: values[index] for prop, index in at.items() if values[index]}
             kind = self._kind_of(field, found.pop("type", ""))
-            if not found:
+            if not found and not (own and kind):
                 return
             street = " ".join(filter(None, (found.get("lines"), found.get("number"))))
             lines = "\n".join(filter(None, (street, *(found.get(f"lines{n}") for n in range(2, 6)))))

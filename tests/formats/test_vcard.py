@@ -29,6 +29,7 @@ from connectors.vcard import (
     write,
     write_group,
 )
+from connectors.vcardfields import DECODERS
 
 SAMPLES = sorted((Path(__file__).parents[1] / "data" / "vcards").glob("*.vcf"))
 VERSIONS = st.sampled_from(["3.0", "4.0"])
@@ -103,6 +104,31 @@ def test_a_patch_adds_to_a_real_card(added: Card, sample: Path) -> None:
     assert bag(back(patched)) == bag(fit_vcard(after))
     kept = [line.raw for line in vcard.lines if line.name not in ("NICKNAME", "CATEGORIES", "FN")]
     assert all(raw in patched for raw in kept)
+
+
+_PIECES = st.sampled_from(
+    [";", ",", ":", "=", '"', "\\", "^", "TYPE", "work", "PREF", "VALUE", "text", "uri", "b", "1604"]
+)
+_SPICE = st.lists(_PIECES | st.text(max_size=6), max_size=8).map("".join).map(lambda text: " ".join(text.split()))
+_LINES = st.tuples(
+    st.sampled_from(["", "item1.", "item2."]),
+    st.sampled_from(
+        sorted({*DECODERS, "N", "FN", "KIND", "UID", "X-ABLABEL", "X-ABADR", "X-PHONETIC-FIRST-NAME", "X-Y"})
+    ),
+    st.just("") | _SPICE.map(lambda text: f";{text}"),
+    _SPICE | st.sampled_from(["1980-03-01", "--0203", "data:image/png;base64,AAAA", "_$!<Mobile>!$_", "de", "skype:a"]),
+).map(lambda parts: f"{parts[0]}{parts[1]}{parts[2]}:{parts[3]}")
+
+
+@given(st.lists(_LINES, max_size=6), st.sampled_from(["2.1", "3.0", "4.0"]))
+def test_odd_lines_are_read_and_written_back_unharmed(lines: list[str], version: str) -> None:
+    text = text_of(*lines, version=version)
+    for vcard in parse(text):
+        if isinstance(vcard, VCard):
+            card, blobs = read(vcard)
+            assert patch(vcard.text, card, card) == vcard.text
+            assert bag(fit_vcard(card)) == bag(card)
+            assert bag(back(write(card, uid=None, blob=blobs.__getitem__))) == bag(card)
 
 
 def test_fit_keeps_what_a_vcard_holds() -> None:
