@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.sandbox import bind
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from connectors.sandbox import bind, running
 
 PATIENCE = 20.0
 """Seconds that a server may take to answer."""
@@ -81,6 +83,26 @@ class Server:
         return url
 
 
+class Stage:
+    """One running server for many sandboxes, one after the other: starting a server costs more than most tests."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.app is not None, "nothing is on stage"
+        await self.app(scope, receive, send)
+
+
+@contextlib.contextmanager
+def stage() -> Iterator[Stage]:
+    """A stage that is open; put a sandbox's `app` on it."""
+    made = Stage()
+    with running(made) as made.url:
+        yield made
+
+
 @contextlib.contextmanager
 def radicale(folder: Path, username: str = "lab", password: str = "pass:word") -> Iterator[Server]:
     """Radicale with a password file and one address book, "Contacts"."""
@@ -125,21 +147,21 @@ def xandikos(folder: Path) -> Iterator[Server]:
 def process(command: list[str], log: Path, url: str) -> Iterator[None]:
     """Run a server until the block ends; entered once it answers at `url`."""
     with log.open("wb") as output:
-        running = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        server = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
     try:
         until = time.monotonic() + PATIENCE
         while not answers(url):
-            if running.poll() is not None or time.monotonic() > until:
+            if server.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{command[0]} did not come up: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
         yield
     finally:
-        running.terminate()
+        server.terminate()
         try:
-            running.wait(5)
+            server.wait(5)
         except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+            server.kill()
+            server.wait()
 
 
 def answers(url: str) -> bool:

@@ -366,6 +366,8 @@ class CardDAV:
 
     def _put(self, push: Push, card: Card) -> Sent | Record:
         """Store one card. Gives the held record where nothing differs."""
+        if card.get("kind") == "group":
+            raise Refused("a contact group is not written as a contact")
         held = push.held
         # Without UID nobody is a member of a group card: such a contact has its groups in itself.
         groups = self._known_groups() if held is None or held.key else {}
@@ -386,9 +388,15 @@ class CardDAV:
             told = self._client.put(self._open().url, href, text, etag)
         except Stale as stale:
             if etag is not None:
+                self._look_for(href)
                 raise
             raise Uncertain(f"{href} exists already, perhaps by an earlier attempt of ours ({stale})") from None
         return self._proof(push, Stored(href, told, text), change)
+
+    def _look_for(self, href: str) -> None:
+        """Raises Missing where a failed condition means that the card is gone (RFC 9110 section 13.1.1)."""
+        with contextlib.suppress(*ENDING, Refused, Uncertain):
+            self._client.get(self._open().url, href)
 
     def _fits_in(self, href: str, text: str) -> None:
         most, size = self._open().max_size, len(text.encode())

@@ -15,7 +15,7 @@ from connectors import vcard
 from connectors.card import VALUE, Card
 from connectors.contentline import Broken, VCard
 
-FIELDS: Final = frozenset({"kind", "name", "keywords", *VALUE})
+FIELDS: Final = frozenset({"kind", "name", *VALUE})
 """What a vCard can hold at least in part."""
 
 GROUP_FILTERS: Final = (("X-ADDRESSBOOKSERVER-KIND", "equals", "group"), ("KIND", "equals", "group"))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import servers
 from test_carddav import ANNA, Remote, group, groups_of, vcard, with_email
 
 from connectors.carddav import connector as module
@@ -18,12 +19,20 @@ from connectors.contract import Outcome, Push, Record
 from connectors.errors import CursorExpired, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain, Unreachable
 from connectors.sandbox import running
 
+STAGE = servers.Stage()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _open_stage() -> Iterator[None]:
+    with running(STAGE) as STAGE.url:
+        yield
+
 
 @contextlib.contextmanager
 def served(**warts: Any) -> Iterator[tuple[CardDAVSandbox, Remote]]:
     sandbox = create(**warts)
-    with running(sandbox.app) as url:
-        yield sandbox, Remote(sandbox.settings(url))
+    STAGE.app = sandbox.app
+    yield sandbox, Remote(sandbox.settings(STAGE.url))
 
 
 def emails(record: Record) -> list[str]:
