@@ -34,7 +34,8 @@ class GoogleSettings(Settings):
     """One Google account.
 
     client_id, client_secret: an OAuth client of type "Desktop app". refresh_token: what consent brought.
-    account: its address, a hint for the consent page. rate: most requests a second. page_size: contacts a listing page.
+    account: its address, a hint for the consent page. rate: most requests a second, photos not counted (Google allows 90
+    a minute, note 7). page_size: contacts a listing page.
     photos: whether photos are read and written (one more request for each contact with a photo that changed).
     """
 
@@ -45,7 +46,7 @@ class GoogleSettings(Settings):
     client_secret: SecretStr
     refresh_token: SecretStr = SecretStr("")
     account: str = ""
-    rate: float | None = Field(default=4.0, gt=0)
+    rate: float | None = Field(default=1.5, gt=0)
     page_size: int = Field(default=1000, ge=1, le=1000)
     photos: bool = True
 
@@ -220,11 +221,14 @@ class Client:
     def __init__(self, settings: GoogleSettings, context: Context) -> None:
         self._settings = settings
         self._http = Http(settings.url, context, react=google_react, rate=settings.rate, timeout=60.0)
+        # Photos come from another host, which has no such quota.
+        self._files = Http(settings.url, context, timeout=60.0)
         self._grant = Grant(self._http, context, settings)
         self.clock: datetime | None = None
 
     def close(self) -> None:
         self._http.close()
+        self._files.close()
 
     def scopes(self) -> Sequence[str]:
         """What the user granted; empty where Google does not say."""
@@ -255,7 +259,7 @@ class Client:
     def photo(self, url: str) -> tuple[bytes, str]:
         """(bytes, media type) of a photo as large as it is kept. Public: sent without our token."""
         address = f"{url}{'&' if '?' in url else '?'}sz={LARGEST}"
-        response = self._http.request("GET", address, react=react)
+        response = self._files.request("GET", address)
         return response.content, response.headers.get("content-type", "").partition(";")[0].strip()
 
     # writing

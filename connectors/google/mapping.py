@@ -414,7 +414,6 @@ def _fit_jobs(card: Card, held: Card) -> dict[str, Any]:
 _OUTPUT_ONLY: Final = frozenset(
     {"metadata", "formattedType", "formattedProtocol", "canonicalForm", "displayNameLastFirst", "contactGroupId"}
 )
-_NAME_PARTS: Final = frozenset({prop for _, *both in _NAME for prop in both} | {"honorificSuffix"})
 
 
 def contact_source(person: Person) -> Mapping[str, Any]:
@@ -436,10 +435,8 @@ def _writable(google: str, item: Item) -> Item:
     drop = set(_OUTPUT_ONLY)
     if google == "names":
         drop.add("displayName")
-        if _NAME_PARTS & set(item):
-            drop.add("unstructuredName")
     if google == "addresses" and set(_STRUCTURED) & set(item):
-        drop.add("formattedValue")
+        drop.add("formattedValue")  # sent back, what Google derived would count as set by the user
     return {prop: value for prop, value in item.items() if prop not in drop}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -377,6 +379,18 @@ def test_a_renamed_group_shows_on_its_members(world: Make) -> None:
     assert pages(there.open(), cursor)[0] == []
 
 
+def test_a_group_that_was_not_listed_yet_shows_once_it_is(world: Make) -> None:
+    there = world()
+    _, before = pages(there.open())
+    vip = there.box.group("VIP")
+    there.box.seed([{**ANN, "memberships": member(vip)}])
+    _, cursor = pages(there.open())
+    late = {**cursor, "groups": before["groups"], "names": {}, "unknown": [vip]}  # as if listed late
+    records, following = pages(there.open(), late)
+    assert [grouped(record) for record in records] == [["VIP"]]
+    assert following["unknown"] == []
+
+
 def test_a_group_that_is_gone_shows_on_nobody(world: Make) -> None:
     there = world()
     vip = there.box.group("VIP")
@@ -681,6 +695,11 @@ def test_photos_can_be_left_alone(world: Make) -> None:
     assert google.fit({"media": photo(JPEG)}, held.card) == {}
     done(google.write([push(held, notes={"n": {"note": "x"}})]))
     assert there.box.photo(ann) == PNG
+
+
+def test_the_connector_is_loaded_without_the_api_client() -> None:
+    code = "import connectors.google, sys; sys.exit(any(m.startswith('googleapiclient') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_our_token_goes_to_the_api_only(world: Make) -> None:

@@ -158,6 +158,14 @@ def test_an_equal_item_twice_is_two_elements() -> None:
     assert len(shown({"phoneNumbers": phones})["phones"]) == 2
 
 
+def test_items_of_a_profile_are_not_ours() -> None:
+    theirs = {"value": "z@profile.test", "metadata": {"source": {"type": "PROFILE", "id": "7"}}}
+    ours = {"value": "z@x.test", "metadata": {"source": {"type": "CONTACT", "id": "4d2"}}}
+    assert mapping.writable({"emailAddresses": [theirs, ours]}) == {"emailAddresses": [{"value": "z@x.test"}]}
+    photo = {"url": "https://photo.test/x", "metadata": theirs["metadata"]}
+    assert mapping.photo_url({"photos": [photo]}) is None
+
+
 # --- fit --------------------------------------------------------------------------------------------------------
 
 
@@ -302,6 +310,16 @@ def test_lines_go_to_the_street_and_only_if_they_changed() -> None:
     assert mapping.changes(lists, held, {"addresses": {"a": {**element, LINES: "2 Low Rd\nFlat 9"}}}) == {
         "addresses": [{"streetAddress": "2 Low Rd\nFlat 9", "city": "London"}]
     }
+
+
+def test_what_google_derived_is_not_sent_back() -> None:
+    one, other = {"city": "London", "formattedValue": "London"}, {"city": "Leeds", "formattedValue": "Leeds"}
+    lists = mapping.writable({"addresses": [one, other], "names": [{"givenName": "A", "displayName": "A"}]})
+    held = mapping.view(lists, {}, None)
+    keys = list(held["addresses"])
+    card = {**held, "addresses": {keys[0]: held["addresses"][keys[0]]}}
+    assert mapping.changes(lists, held, card) == {"addresses": [{"city": "London"}]}
+    assert lists["names"] == [{"givenName": "A"}]
 
 
 def test_a_birthday_as_text_gives_way_to_a_date_and_stays_otherwise() -> None:
