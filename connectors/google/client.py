@@ -34,8 +34,8 @@ class GoogleSettings(Settings):
     """One Google account.
 
     client_id, client_secret: an OAuth client of type "Desktop app". refresh_token: what consent brought.
-    account: its address, a hint for the consent page. rate: most requests a second, photos not counted (Google allows 90
-    a minute, note 7). page_size: contacts a listing page.
+    account: its address, a hint for the consent page. rate: most requests a second without photos (Google allows 90 a
+    minute, note 7). page_size: contacts a listing page.
     photos: whether photos are read and written (one more request for each contact with a photo that changed).
     """
 

@@ -537,6 +537,16 @@ def test_a_lost_create_is_uncertain_and_never_sent_twice(world: Make, kind: Any)
     assert len(there.box.people()) == (2 if kind in ("lost_after", "error_after") else 0)
 
 
+def test_a_lost_create_of_one_alone_is_uncertain_and_never_sent_twice(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = world()
+    monkeypatch.setattr(connector_module, "_suspects", {"uuid-a"})
+    there.box.faults.add("lost_after", "createContact")
+    assert isinstance(one(there.open().write([new("a", "Ada")])).error, Uncertain)
+    assert len(there.box.people()) == 1
+
+
 def test_a_refused_batch_of_creates_is_refused_for_those_it_names_and_uncertain_for_the_rest(
     world: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
