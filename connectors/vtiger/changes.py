@@ -7,7 +7,8 @@ while there is nobody else's record to show. Everywhere else:
 Changes are the rows with `modifiedtime >= since - 2 s`. One query brings the newest 100 and with them the next
 `since`; a count says whether that was all. If not, the set is walked by id: an order by `modifiedtime` has no second
 column, so rows of one second would slip between its pages. What was seen in the last two seconds is remembered by
-fingerprint, so that a silent run gives nothing twice.
+fingerprint, so that a silent run gives nothing twice. Once two looks that were two seconds apart found the same
+`since`, it is past, and the next looks begin after it.
 
 Deletions leave no trace. Ids are given out in ascending order, so the number of rows up to the highest id of the last
 run (`top`) can only fall, by deletions; one `count(*)` a run compares it. It counts rows that we may not see as well,
@@ -24,7 +25,7 @@ Accounts are watched like contacts, for their names: when one changes, its conta
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -55,15 +56,33 @@ LATEST: Final = "9999"
 class Watch:
     """What is known of one module.
 
-    since: `modifiedtime` up to which everything is known. recent: {id: fingerprint} of what was seen near it.
+    since: `modifiedtime` up to which everything is known. read: our time when it was first found to be the last.
+    settled: it was found so again when it was past, so nothing can come before it any more.
+    recent: {id: fingerprint} of what was seen near it, while it is not settled.
     top, count: the highest id known and how many rows there are up to it; -1: not known. fresh: ids beyond it.
     """
 
     since: str = ""
+    read: str = ""
+    settled: bool = False
     recent: dict[str, str] = field(default_factory=dict)
     top: str = ""
     count: int = 0
     fresh: list[str] = field(default_factory=list)
+
+    @property
+    def start(self) -> str:
+        """The time that the next look begins with."""
+        return _earlier(self.since) if self.since and not self.settled else self.since
+
+    def seen(self, until: str, recent: Mapping[str, str], asked: datetime, answered: datetime) -> None:
+        """Everything until then was read, between these times of ours. By the later of two looks at the same `since`
+        the server's clock has passed it by as much as they were apart: what its second brought was there to be seen."""
+        if until > self.since:
+            self.since, self.read, self.settled = until, answered.isoformat(), False
+        elif self.read and not self.settled:
+            self.settled = asked - datetime.fromisoformat(self.read) >= timedelta(seconds=OVERLAP)
+        self.recent = {} if self.settled else dict(list(recent.items())[-MOST_RECENT:])
 
 
 @dataclass
@@ -121,7 +140,7 @@ class Pull:
         client: Client,
         modules: Sequence[str],
         record: Callable[[Row], Record],
-        now: datetime,
+        now: Callable[[], datetime],
         full_every: timedelta,
     ) -> None:
         self._client, self._modules, self._record = client, modules, record
@@ -139,7 +158,7 @@ class Pull:
         yield from self._news(state)
 
     def _due(self, state: State) -> bool:
-        return self._now - datetime.fromisoformat(state.full) >= self._full_every
+        return self._now() - datetime.fromisoformat(state.full) >= self._full_every
 
     # -- everything
 
@@ -148,7 +167,7 @@ class Pull:
         state = State({name: Watch() for name in self._modules}, Watch(), found.zone, found.proven)
         for module, watch in [*state.modules.items(), ("Accounts", state.accounts)]:
             newest = _newest(self._client, module)
-            watch.since = newest["modifiedtime"] if newest else ""
+            watch.seen(newest["modifiedtime"] if newest else "", {}, self._now(), self._now())
         state.listing = (self._modules[0], "")
         return state
 
@@ -169,7 +188,7 @@ class Pull:
                 state.listing = (module, rows[-1]["id"])
                 self._beyond(watch, rows)
                 yield Page(records=self._records(state, rows), cursor=state.dump(), total=total or None)
-        state.listing, state.full, state.complete = None, self._now.isoformat(), complete
+        state.listing, state.full, state.complete = None, self._now().isoformat(), complete
         yield Page(cursor=state.dump(), complete=complete)
 
     def _anchor(self, module: str, watch: Watch) -> None:
@@ -257,7 +276,8 @@ class Pull:
 
     def _since(self, module: str, watch: Watch, columns: str = "*") -> Iterator[list[Row]]:
         """The rows that changed since, without those that were seen as they are."""
-        where = f"modifiedtime >= '{_earlier(watch.since)}'" if watch.since else ""
+        asked = self._now()
+        where = watch.start and f"modifiedtime {'>' if watch.settled else '>='} '{watch.start}'"
         matching = where and f" where {where}"
         newest = self._client.query(f"select {columns} from {module}{matching} order by modifiedtime desc limit {PAGE}")
         until = max([watch.since, *(row["modifiedtime"] for row in newest[:1])])
@@ -269,7 +289,7 @@ class Pull:
             news = [row for row in rows if watch.recent.get(row["id"]) != marks[row["id"]]]
             if news:
                 yield news
-        watch.since, watch.recent = until, dict(list(recent.items())[:MOST_RECENT])
+        watch.seen(until, recent, asked, self._now())
 
     def _sweep(self, state: State) -> Iterator[Page]:
         """All ids: the engine finds those that are gone."""
@@ -305,7 +325,8 @@ class Pull:
     def _synced(self, module: str, watch: Watch, state: State) -> Iterator[Page]:
         self._check_scope(module, state)
         assert state.zone is not None
-        since = _seconds(watch.since, state.zone) - OVERLAP if watch.since else 1
+        asked = self._now()
+        since = _seconds(watch.start, state.zone) - (not watch.settled) if watch.since else 1
         recent: dict[str, tuple[str, str]] = {}
         while True:
             answer = self._sync(module, since)
@@ -322,10 +343,9 @@ class Pull:
             if until <= since:
                 raise Unreachable("vTiger's sync says that there is more, but does not move on")
             since = until
-        watch.since = max(watch.since, _wall(until, state.zone))
-        near = _earlier(watch.since)
-        kept = {record: mark for record, (at, mark) in recent.items() if at >= near}
-        watch.recent = dict(list(kept.items())[-MOST_RECENT:])
+        latest = max(watch.since, _wall(until, state.zone))
+        near = _earlier(latest)
+        watch.seen(latest, {record: mark for record, (at, mark) in recent.items() if at >= near}, asked, self._now())
 
     def _sync(self, module: str, since: int) -> Row:
         try:

@@ -6,6 +6,7 @@ session, so it is preferred where its `/me` answers; which door it is, is found 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -201,17 +202,23 @@ class Webservice:
 class Cloud:
     """The cloud's door: HTTP Basic, operations as paths (vtiger note, part B)."""
 
-    def __init__(self, wire: Http, user: User) -> None:
-        self._wire, self.user = wire, user
+    def __init__(self, wire: Http, headers: Mapping[str, str], user: User) -> None:
+        self._wire, self._headers, self.user = wire, headers, user
 
     def call(self, operation: str, params: Mapping[str, Any], *, broken: bool = False) -> Any:
         """The operation's result; as `Webservice.call`."""
         reaction = react_broken if broken else react
+        path, headers = f"{CLOUD}/{operation}", self._headers
         if operation in READS:
-            response = self._wire.request("GET", f"{CLOUD}/{operation}", params=params, react=reaction)
+            response = self._wire.request("GET", path, params=params, headers=headers, react=reaction)
         else:
-            response = self._wire.request("POST", f"{CLOUD}/{operation}", data=params, react=reaction)
+            response = self._wire.request("POST", path, data=params, headers=headers, react=reaction)
         return result(envelope(response) or {}, operation)
+
+
+def basic(username: str, access_key: str) -> dict[str, str]:
+    """The header of HTTP Basic."""
+    return {"authorization": "Basic " + base64.b64encode(f"{username}:{access_key}".encode()).decode()}
 
 
 def cloud_user(me: Response) -> User | None:
@@ -236,9 +243,7 @@ class Client:
         self, url: str, username: str, access_key: str, context: Context, *, rate: float | None, verify: bool
     ) -> None:
         base = url.removesuffix("webservice.php").rstrip("/") + "/"
-        auth = http.BasicAuth(username, access_key)
         self._wire = Http(base, context, react=react, rate=rate, verify=verify)
-        self._cloud_wire = Http(base, context, react=react, rate=rate, verify=verify, auth=auth)
         self._username, self._access_key = username, access_key
         self._lock = threading.Lock()
         self._door: Webservice | Cloud | None = None
@@ -248,12 +253,12 @@ class Client:
         """The door of this server: the cloud's where its `/me` answers."""
         with self._lock:
             if self._door is None:
-                me = self._cloud_wire.request("GET", f"{CLOUD}/me", react=_throttled_only)
-                user = cloud_user(me)
+                headers = basic(self._username, self._access_key)
+                user = cloud_user(self._wire.request("GET", f"{CLOUD}/me", headers=headers, react=_throttled_only))
                 self._door = (
-                    Cloud(self._cloud_wire, user)
-                    if user is not None
-                    else Webservice(self._wire, self._username, self._access_key)
+                    Webservice(self._wire, self._username, self._access_key)
+                    if user is None
+                    else Cloud(self._wire, headers, user)
                 )
             return self._door
 
@@ -303,7 +308,6 @@ class Client:
     def close(self) -> None:
         """Let go of sockets. No logout: it fails on PHP 8 and the session would stay (vtiger note A1)."""
         self._wire.close()
-        self._cloud_wire.close()
 
 
 def _throttled_only(response: Response) -> Error | None:

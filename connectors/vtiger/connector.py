@@ -154,7 +154,7 @@ class VtigerConnector:
             self._client,
             [module.name for module in self._modules],
             self._record,
-            self._context.now(),
+            self._context.now,
             timedelta(hours=self._settings.full_every),
         )
         return pull.changes(cursor)

@@ -409,6 +409,8 @@ class VtigerSandbox:
     def _create(self, given: Mapping[str, str]) -> Any:
         if given.get("elementType", "") not in SCHEMAS:
             raise denied()  # T03, "create in unknown module", "create via GET"
+        if given["elementType"] in ("Users", "Groups"):
+            raise denied(" for id")  # T07
         table = self._tables[given["elementType"]]
         element = _element(given)
         self._demand(table.schema, element)

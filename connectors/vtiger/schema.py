@@ -40,6 +40,7 @@ class Column:
             "isunique": False,
             "nullable": not self.mandatory,
             "editable": self.editable,
+            "default": "",
         }
 
 

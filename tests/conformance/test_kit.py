@@ -7,9 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from broken import CASES, Case
+from hypothesis import Phase, settings
 
+from connectors.errors import Error
 from connectors.memory import MemoryConnector, MemoryRemote, Profile, addressbook, crm, lister, mailer, tidy_phones
-from connectors.testing import Conformance, Subject
+from connectors.testing import Bench, Conformance, Subject
 
 
 def subject_of(
@@ -37,6 +40,9 @@ def subject_of(
         crowd=8,
         quiet=20,
     )
+
+
+SAME_FIT = {name: "proven for the profile above" for name in vars(Conformance) if name.startswith("test_fit")}
 
 
 def shaky(remote: MemoryRemote) -> None:
@@ -74,10 +80,24 @@ class TestLister(Conformance):
 class TestLaggingAddressbook(Conformance):
     @pytest.fixture
     def subject(self) -> Subject:
-        return subject_of(replace(addressbook(), lag=30.0, find_lag=90.0), upset=shaky)
+        return replace(subject_of(replace(addressbook(), lag=30.0, find_lag=90.0), upset=shaky), exempt=SAME_FIT)
 
 
 class TestShakyLister(Conformance):
     @pytest.fixture
     def subject(self) -> Subject:
-        return subject_of(lister(), upset=shaky)
+        return replace(subject_of(lister(), upset=shaky), exempt=SAME_FIT)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.connector.__name__}-{case.test}")
+def test_a_broken_connector_is_caught(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.conformance._some", settings(max_examples=100, phases=[Phase.generate]))
+    bench = Bench(subject_of(case.profile(), case.connector, case.upset))
+    test = getattr(Conformance(), case.test)
+    with pytest.raises((AssertionError, Error, ValueError)):
+        test(bench, *([] if case.parameter is None else [case.parameter]))
+
+
+def test_every_test_of_the_kit_can_fail() -> None:
+    tests = {name for name in vars(Conformance) if name.startswith("test_")}
+    assert tests == {case.test for case in CASES}
