@@ -97,6 +97,11 @@ class Subject:
     live: bool = False
 
 
+def hurried() -> Context:
+    """A context that never really waits: the time is the time, sleep returns at once."""
+    return Context(now=lambda: datetime.now(UTC), sleep=lambda seconds: None, random=lambda: 0.5)
+
+
 def live_subject(name: str, path: str) -> Subject:
     """A real account as a subject. path: a YAML or JSON file with the settings of a connection to that system."""
     kind = system(name)
@@ -590,7 +595,7 @@ def cards() -> st.SearchStrategy[dict[str, Any]]:
             "addresses": _elements({LINES: _TEXT, "components": _components(ADDRESS_KINDS)}, _CONTEXTS),
             "anniversaries": _elements({"kind": st.sampled_from(("birth", "wedding", "other")), "date": _DATE}),
             "notes": _elements({"note": _TEXT}),
-            "links": _elements({"uri": st.integers(1, 99).map("https://example.org/{}".format)}),
+            "links": _elements({"uri": st.sampled_from([f"https://example.org/{n}" for n in range(1, 7)])}),
             "media": _elements({"kind": st.just("photo")}).map(_with_photos),
             "keywords": st.dictionaries(st.sampled_from(("customer", "press", "Straße")), st.just(True), max_size=3),
             "groups": _elements({"name": st.sampled_from(("Friends", "friends", "Choir"))}),
@@ -598,18 +603,21 @@ def cards() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzÄöüßéłЖ日本🎷 '&<,;\n"
-_TEXT: Final = st.text(_LETTERS, min_size=1, max_size=12).filter(str.strip) | st.just("long text " * 30)
-_ADDRESS: Final = st.integers(1, 40).map("ann{}@example.org".format)
-_NUMBER: Final = st.integers(1, 40).map("+49 30 5550{:03d}".format)
+_TEXT: Final = st.sampled_from(
+    ("Ann", "b", "Weiß & Söhne", "O'Brien <Ltd>", "日本", "🎷 jazz", "one, two; three", "two\nlines", "long text " * 30)
+)
+_ADDRESS: Final = st.sampled_from([f"ann{n}@example.org" for n in range(1, 12)])
+_NUMBER: Final = st.sampled_from([f"+49 30 55500{n:02d}" for n in range(1, 12)])
 _CONTEXTS: Final = {"contexts": st.sampled_from(({"work": True}, {"private": True}))}
 _FEATURES: Final = {"features": st.sampled_from(({"mobile": True}, {"fax": True}))}
 _PREF: Final = {"pref": st.integers(1, 3)}
-_DATE: Final = st.builds(
-    lambda year, month, day: {**({"year": year} if year else {}), "month": month, "day": day},
-    st.none() | st.integers(1900, 2020),
-    st.integers(1, 12),
-    st.integers(1, 28),
+_DATE: Final = st.sampled_from(
+    (
+        {"year": 1979, "month": 2, "day": 28},
+        {"year": 2004, "month": 12, "day": 1},
+        {"month": 2, "day": 29},
+        {"year": 1950},
+    )
 )
 
 
@@ -625,7 +633,7 @@ def _elements(
     always: Mapping[str, st.SearchStrategy[Any]], sometimes: Mapping[str, st.SearchStrategy[Any]] | None = None
 ) -> st.SearchStrategy[dict[str, Any]]:
     element = st.fixed_dictionaries(dict(always), optional=dict(sometimes or {}))
-    return st.dictionaries(st.sampled_from("123456"), element, min_size=1, max_size=4)
+    return st.dictionaries(st.sampled_from("123456"), element, min_size=1, max_size=3)
 
 
 def _with_photos(elements: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@
         def subject(self) -> Iterator[Subject]:
             box = sandbox.create()
             with running(box.app) as url:
-                yield Subject(open=lambda: connect(url), faults=box.faults)
+                yield Subject(open=lambda: CONNECTOR.open(settings(url), hurried()), faults=box.faults)
 
     class TestAcmeLive(LiveConformance):
         system = "acme"     # runs where CONCORD_LIVE_ACME names a file with settings
@@ -21,6 +21,6 @@ import pytest
 pytest.register_assert_rewrite("connectors.testbench", "connectors.conformance")
 
 from connectors.conformance import Conformance, LiveConformance  # noqa: E402
-from connectors.testbench import Bench, Held, Mirror, News, Subject, cards  # noqa: E402
+from connectors.testbench import Bench, Held, Mirror, News, Subject, cards, hurried  # noqa: E402
 
-__all__ = ["Bench", "Conformance", "Held", "LiveConformance", "Mirror", "News", "Subject", "cards"]
+__all__ = ["Bench", "Conformance", "Held", "LiveConformance", "Mirror", "News", "Subject", "cards", "hurried"]
