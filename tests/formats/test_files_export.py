@@ -72,7 +72,12 @@ def tabular(card: Card) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, value in leaves(card).items():
         kind, _, detail = path[-1].partition(".")
-        if path[0] == "media" or path[-1] == "organizationId" or (detail and kind not in _SOUNDED):
+        if (
+            path[0] == "media"
+            or (path[0] == "keywords" and not path[1].strip())
+            or path[-1] == "organizationId"
+            or (detail and kind not in _SOUNDED)
+        ):
             continue
         if (value := told(value)) not in ("", {}, []):
             found["/".join(path)] = value
