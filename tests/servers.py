@@ -125,7 +125,8 @@ def radicale(folder: Path, username: str = "lab", password: str = "pass:word") -
     url = f"http://127.0.0.1:{port}"
     server = Server(url, f"{url}/{username}/contacts/", username, password, folder)
     with process(command, folder / "radicale.log", url):
-        server.make_book(server.book, "Contacts")
+        if not (folder / "collections" / "collection-root" / username / "contacts").exists():
+            server.make_book(server.book, "Contacts")
         yield server
 
 

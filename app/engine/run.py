@@ -40,8 +40,8 @@ class Report:
         return self.tally.quiet
 
 
-def sync(world: World, name: str, *, release: bool = False) -> Report:
-    """Run one connection once. release: the brake is off for this run.
+def sync(world: World, name: str, *, release: bool = False, only_push: bool = False) -> Report:
+    """Run one connection once. release: the brake is off for this run. only_push: it has just been read.
 
     Errors of the remote end the run, not the process: they are in the report.
     """
@@ -49,7 +49,7 @@ def sync(world: World, name: str, *, release: bool = False) -> Report:
     started = world.store.clock()
     try:
         with lease(world, name) as fence:
-            outcome, message = _run(world, name, tally, release, fence)
+            outcome, message = _run(world, name, tally, fence, release, only_push)
     except Busy as busy:
         outcome, message = "busy", str(busy)
     tally.seconds = round((world.store.clock() - started).total_seconds(), 3)
@@ -64,23 +64,23 @@ def sync_all(world: World, names: Sequence[str], *, until_quiet: bool = False, r
     reports: list[Report] = []
     for number in range(ROUNDS if until_quiet else 1):
         this = [sync(world, name, release=release and number == 0) for name in names]
-        reports += this
         names = [report.connection for report in this if report.outcome == "done"]
-        if not names or (all(report.quiet for report in this) and not _owed(world, names)):
+        # What the later ones brought is owed to the earlier ones, which have been read already.
+        this += [sync(world, name, only_push=True) for name in _owing(world, names)]
+        reports += this
+        if not names or (all(report.quiet for report in this) and not _owing(world, names)):
             break
     return reports
 
 
-def _owed(world: World, names: Sequence[str]) -> bool:
+def _owing(world: World, names: Sequence[str]) -> list[str]:
+    """Those of the connections that are owed something."""
     with world.store.read() as unit:
-        return any(
-            outbox.count(unit, connection.id, "owed")
-            for connection in connections.every(unit)
-            if connection.name in names
-        )
+        ids = {connection.name: connection.id for connection in connections.every(unit)}
+        return [name for name in names if outbox.count(unit, ids[name], "owed")]
 
 
-def _run(world: World, name: str, tally: Tally, release: bool, fence: Fence) -> tuple[str, str | None]:
+def _run(world: World, name: str, tally: Tally, fence: Fence, release: bool, only_push: bool) -> tuple[str, str | None]:
     connection = find(world, name)
     if connection.state == "paused":
         return "paused", connection.reason or "paused; resume it with: concord connections resume " + name
@@ -95,7 +95,7 @@ def _run(world: World, name: str, tally: Tally, release: bool, fence: Fence) -> 
         connection = replace(connection, cleared=world.store.clock() + timedelta(days=1))
     with world.store.begin() as unit:
         run_id = runs.start(unit, connection.id)
-    outcome, message = _attempt(world, connection, tally, run_id, fence)
+    outcome, message = _attempt(world, connection, tally, run_id, fence, only_push)
     with world.store.begin() as unit:
         runs.finish(unit, run_id, outcome, message, tally.as_json())
         if outcome == "paused":
@@ -103,11 +103,14 @@ def _run(world: World, name: str, tally: Tally, release: bool, fence: Fence) -> 
     return outcome, message
 
 
-def _attempt(world: World, connection: Connection, tally: Tally, run_id: int, fence: Fence) -> tuple[str, str | None]:
+def _attempt(
+    world: World, connection: Connection, tally: Tally, run_id: int, fence: Fence, only_push: bool
+) -> tuple[str, str | None]:
     try:
         with session_for(world, connection, tally, run_id, fence) as session:
             recover(session)
-            pull(session)
+            if not only_push:
+                pull(session)
             push(session)
     except Held as held:
         return "held", str(held)
