@@ -348,7 +348,7 @@ def _in_context(kind: str, names: list[str], places: list[Place], chosen: Mappin
             places[at] = replace(found, prop="full")
         elif (kind == "outlook" and found.prop == "type") or (kind == "mailchimp" and said[at] == "region"):
             places[at] = IGNORED  # SMTP or EX; where the reader's IP address seemed to be
-    return _joined(places)
+    return places if kind == "concord" else _joined(places)
 
 
 _ADDRESS_WORDS: Final = frozenset(["address", "adresse", "anschrift", "indirizzo", "direccion"])

@@ -125,6 +125,7 @@ def test_tables_give_back_what_they_hold(tmp_path_factory: pytest.TempPathFactor
     [record] = found
     assert (record.id, record.key, record.raw, record.refused) == ("u1", "u1", {"rev": "3"}, None)
     assert tabular(record.card or {}) == held
+    assert "organizationId" not in str(record.card)
 
 
 @QUIET
