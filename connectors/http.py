@@ -68,6 +68,12 @@ def retry_after(response: Response) -> float | None:
     return max(0.0, (until - now).total_seconds())
 
 
+def _why(lost: Exception) -> str:
+    """Why there is no connection; of TLS more than the name of the error, for an admin can mend it."""
+    _, tls, reason = str(lost).partition("certificate verify failed: ")
+    return f"its TLS certificate is not trusted: {reason}" if tls else type(lost).__name__
+
+
 class Http:
     """A connection's HTTP client. Safe to share between threads.
 
@@ -131,7 +137,7 @@ class Http:
             try:
                 response = self._send(method, url, params, data, json, content, headers)
             except NOT_SENT as lost:
-                error = Unreachable(f"{self._host(url)} cannot be reached ({type(lost).__name__})")
+                error = Unreachable(f"{self._host(url)} cannot be reached ({_why(lost)})")
             except httpx.HTTPError as lost:
                 kind = Unreachable if repeatable else Uncertain
                 error = kind(f"{method} to {self._host(url)}: no answer came ({type(lost).__name__})")

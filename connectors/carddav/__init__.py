@@ -17,13 +17,15 @@ How
 Quirks
 - A strong ETag promises that the card is stored as sent (RFC 6352 section 6.3.2.3); Radicale gives one and rewrites the
   card (observed-live-others). So the first write of a run is read back; if it differs, writes are read back 50 at a
-  time, which costs Radicale 1 % (probed). No or a weak ETag (DAViCal): each write is read back at once.
+  time (probed: 100 cards take Radicale 12 ms, writing one takes it 20 ms). No ETag or a weak one (DAViCal): each
+  write is read back at once, for nothing tells our text from somebody's later edit.
 - Weak ETags elsewhere lose their `W/`: compressing proxies put it there, and If-Match would never match.
 - A sync token that is too old: 403, 409, 412 or 507 with `valid-sync-token`; DAViCal answers 207 with everything
   instead, so that what was deleted in the meantime is not noticed there (observed-live-others).
 - Truncated sync: 507 for the address book itself means go on with the new token (RFC 6578 section 3.6).
-- 412 to an update can also mean that the card is gone (Radicale, probed), and to a create that it is too large
-  (Radicale) or no vCard (Xandikos, with `valid-address-data`): sizes are checked before sending.
+- 412 to an update can also mean that the card is gone (Radicale, Xandikos: probed), so it is looked for; and to a
+  create that it is too large (Radicale's code) or no vCard (Xandikos, with `valid-address-data`): sizes are checked
+  before sending.
 - The same UID at another path: 409 on Radicale, accepted by Xandikos and DAViCal (observed-live-others).
 - multiget of what is not there: 404 entries, or silence (DAViCal): then each is asked for by GET.
 - Radicale 3.9 closes the connection after each answer; writing over 2 or 4 connections at a time was not faster, nor

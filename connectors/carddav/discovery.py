@@ -138,8 +138,8 @@ def _version(item: dav.Item) -> str:
 def _choose(books: Iterable[Book], wanted: str | None) -> Book:
     found = list(books)
     if wanted is not None:
-        path = dav.path_of(wanted).rstrip("/")
-        by_path = [book for book in found if urlsplit(book.url).path.rstrip("/") == path]
+        path = dav.path_of(wanted).strip("/")
+        by_path = [book for book in found if urlsplit(book.url).path.strip("/") == path]
         chosen = by_path or [book for book in found if book.name.casefold() == wanted.strip().casefold()]
     else:
         chosen = found

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
+import threading
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 import servers
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from test_carddav import ANNA, Remote, group, groups_of, vcard, with_email
 
+from connectors.carddav import addressbook, dav
 from connectors.carddav import connector as module
-from connectors.carddav import dav
 from connectors.carddav.client import typed_url
 from connectors.carddav.sandbox import CardDAVSandbox, create
 from connectors.contract import Outcome, Push, Record
@@ -139,6 +149,28 @@ def test_a_wrong_password() -> None:
             remote.connector.check()
 
 
+def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(start).not_valid_after(start.replace(year=2090))
+    pem = tmp_path / "both.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = {"url": f"https://127.0.0.1:{server.server_port}", "username": "lab", "password": "word"}
+        with pytest.raises(Unreachable, match="TLS certificate is not trusted: self"):
+            Remote(settings).connector.check()
+        with pytest.raises(Unreachable, match="no CardDAV"):  # but HTTP
+            Remote({**settings, "verify_tls": False}).connector.check()
+        server.shutdown()
+
+
 # --- what changed ---------------------------------------------------------------------------------------------------
 
 
@@ -160,10 +192,10 @@ def test_without_sync_collection(ctag: bool) -> None:
 def test_a_server_that_promises_sync_collection_and_refuses_it() -> None:
     with served() as (sandbox, remote):
         paths = fill(sandbox, 2)
-        book = remote.connector._open()
+        book = remote.connector._book.book
         sandbox.warts.sync = False
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "discover", lambda client, wanted: book)
+            patch.setattr(addressbook, "discover", lambda client, wanted: book)
             assert sorted(remote.pull()) == paths
         assert remote.pull() == []
         assert remote.requests.total() == 1

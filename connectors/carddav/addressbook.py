@@ -1,0 +1,169 @@
+"""One address book: its cards however they must be asked for, and the group cards in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from connectors.carddav import dav, mapping
+from connectors.carddav.client import Client, Stored, strong
+from connectors.carddav.discovery import Book, discover
+from connectors.carddav.mapping import Contact, GroupCard, Groups, Unreadable
+from connectors.contract import Record, batched
+from connectors.errors import Missing, Refused, Stale, Unreachable
+
+BATCH: Final = 100
+"""Cards per multiget. On Radicale and Xandikos 100 to 200 are fastest per card; larger ones only need more memory."""
+TRIES: Final = 3
+"""How often a group card is changed again when somebody else changed it meanwhile."""
+
+
+class AddressBook:
+    """The address book of a connection. It is looked for, and its group cards are asked for, when first needed.
+
+    wanted: which one, by display name or path; None: the only one.
+    """
+
+    def __init__(self, client: Client, wanted: str | None) -> None:
+        self._client, self._wanted = client, wanted
+        self._book: Book | None = None
+        self._groups: Groups | None = None
+        self._index: mapping.Index = {}
+
+    def discover(self) -> Book:
+        """Look for it anew."""
+        self._book = discover(self._client, self._wanted)
+        return self._book
+
+    def recall(self, book: Book, groups: Groups) -> None:
+        """Take both as they were known at the end of an earlier run."""
+        self._book = book
+        self.keep(groups)
+
+    @property
+    def book(self) -> Book:
+        return self._book or self.discover()
+
+    @property
+    def groups(self) -> Groups:
+        """The group cards as last seen."""
+        if self._groups is None:
+            self.keep(self.group_cards() or {})
+        return self._groups or {}
+
+    @property
+    def members(self) -> mapping.Index:
+        """Who is in which of them."""
+        return self._index if self.groups else {}
+
+    def keep(self, groups: Groups) -> None:
+        """From now on these are the group cards."""
+        self._groups, self._index = groups, mapping.index(groups)
+
+    def href(self, key: str) -> str:
+        """Where a card of ours is put."""
+        return dav.path_of(urlsplit(self.book.url).path + quote(key, safe="") + ".vcf")
+
+    def record(self, stored: Stored, resource: Contact | Unreadable) -> Record:
+        """A contact with the groups it is in; a refused record where it cannot be read."""
+        if isinstance(resource, Unreadable):
+            return Record(stored.href, None, stored.etag, raw=stored.text, refused=resource.reason)
+        card = mapping.view(resource, self.members)
+        return Record(stored.href, card, stored.etag, key=resource.uid, raw=stored.text, blobs=resource.blobs)
+
+    # --- cards -------------------------------------------------------------------------------------------------
+
+    def named(self, items: Iterable[dav.Item]) -> dict[str, str | None]:
+        """The cards that a listing names, with their versions; not the book itself, nor collections in it."""
+        own = urlsplit(self.book.url).path.rstrip("/")
+        return {
+            item.href: strong(item.text(dav.ETAG))
+            for item in items
+            if item.status is None
+            and item.href.rstrip("/") != own
+            and not item.href.endswith("/")
+            and dav.D + "collection" not in item.names(dav.RESOURCE_TYPE)
+        }
+
+    def fetch(self, hrefs: Sequence[str]) -> Iterator[Stored]:
+        """Those of these cards that are there: by multiget, and one by one where it fails or says nothing of them."""
+        book = self.book.url
+        for batch in batched(hrefs, BATCH):
+            answers, gone = self._together(batch)
+            yield from answers
+            gone.update(stored.href for stored in answers)
+            for href in batch:
+                if dav.path_of(href) not in gone:
+                    try:
+                        yield self._client.get(book, href)
+                    except Missing:
+                        continue
+
+    def _together(self, hrefs: Sequence[str]) -> tuple[list[Stored], set[str]]:
+        """A multiget. It fails as a whole where one card holds what XML cannot, and on servers without it."""
+        try:
+            return self._client.multiget(self.book.url, hrefs)
+        except (dav.Malformed, Refused):
+            return [], set()
+        except Missing:
+            self._still_there()
+            return [], set()
+
+    def _still_there(self) -> None:
+        """Raises Unreachable where the address book is gone: its cards must not be taken for deleted one by one."""
+        try:
+            self._client.ctag(self.book.url)
+        except Missing as missing:
+            raise Unreachable(f"the address book {self.book.name!r} is no longer there: {missing}") from None
+
+    def search(self, filters: Sequence[tuple[str, str, str]]) -> Iterable[Stored]:
+        """The cards that meet any of the filters, or all cards where the server will not search."""
+        try:
+            return self._client.query(self.book.url, filters)
+        except (Refused, dav.Malformed):
+            return self.fetch(list(self.named(self._client.etags(self.book.url))))
+
+    def by_uid(self, members: Iterable[str]) -> dict[str, tuple[Stored, Contact]]:
+        """The contacts with these UIDs, by href."""
+        wanted = set(members)
+        found: dict[str, tuple[Stored, Contact]] = {}
+        for batch in batched(sorted(wanted), BATCH):
+            # "contains": in vCard 4.0 the UID has `urn:uuid:` before it.
+            for stored in self.search([("UID", "contains", uid) for uid in batch]):
+                contact = mapping.parsed(stored.text, stored.etag)
+                if isinstance(contact, Contact) and mapping.member_key(contact.uid or "") in wanted:
+                    found[stored.href] = stored, contact
+        return found
+
+    # --- group cards -------------------------------------------------------------------------------------------
+
+    def group_cards(self) -> dict[str, GroupCard] | None:
+        """The group cards there are now; None where the server cannot search for them."""
+        try:
+            answers = self._client.query(self.book.url, mapping.GROUP_FILTERS)
+        except (Refused, dav.Malformed):
+            return None
+        except Missing:
+            self._still_there()
+            return None
+        resources = ((stored.href, mapping.parsed(stored.text, stored.etag)) for stored in answers)
+        return {href: group for href, group in resources if isinstance(group, GroupCard)}
+
+    def regroup(self, href: str, joins: Sequence[str], leaves: Sequence[str]) -> None:
+        """Add and remove members (UIDs) of one group card. Raises Stale, Missing, Refused, Uncertain."""
+        for attempt in range(1, TRIES + 1):
+            stored = self._client.get(self.book.url, href)
+            text = mapping.regrouped(stored.text, joins, leaves)
+            if text == stored.text:
+                break
+            try:
+                self._client.put(self.book.url, href, text, stored.etag)
+                break
+            except Stale:
+                if attempt == TRIES:
+                    raise
+        # Without its version: `changes` will look at it again, and finds what others changed in it.
+        group = mapping.parsed(text, None)
+        if isinstance(group, GroupCard):
+            self.keep({**self.groups, href: group})

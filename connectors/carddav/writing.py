@@ -1,0 +1,179 @@
+"""Writing into an address book: one request a card, and what proves that it was stored."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.card import Card
+from connectors.carddav import dav, mapping
+from connectors.carddav.addressbook import AddressBook
+from connectors.carddav.client import Client, Stored
+from connectors.carddav.mapping import GroupCard, Moves
+from connectors.contract import Outcome, Push, Record, batched
+from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain, Unreachable
+
+PROOF: Final = 50
+"""Writes that are read back in one request, where the server does not store what it was sent."""
+ENDING: Final = (Throttled, Unreachable, Unauthorised)
+"""Errors that end a run."""
+UNFINISHED: Final = "the card was stored, but the run ended before all of it was written or proven"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A card that the server took. stored: as we know it; proven: by its answer, or by reading it back.
+    moves: the group cards that are still to change."""
+
+    push: Push
+    stored: Stored
+    proven: bool
+    moves: Moves
+
+
+class Writer:
+    """Writes into one address book."""
+
+    def __init__(self, client: Client, book: AddressBook) -> None:
+        self._client, self._book = client, book
+        # Does the server store what it is sent, byte for byte? Found out with the first write.
+        self._faithful: bool | None = None
+
+    def write(self, pushes: Sequence[Push]) -> Iterator[Outcome]:
+        """As the contract's `write`. A card costs one request, and one more for each group card it joins or leaves
+        with others; see `_proof` for when it costs more."""
+        for batch in batched(pushes, PROOF):
+            yield from self._write(batch)
+
+    def _write(self, batch: Sequence[Push]) -> Iterator[Outcome]:
+        """Outcomes come at once, but for those that wait for a group card, or for the proof of what was stored."""
+        waiting: list[Sent] = []
+        try:
+            for push in batch:
+                try:
+                    result = self._delete(push) if push.card is None else self._put(push, push.card)
+                except (Refused, Stale, Missing, Uncertain) as error:
+                    yield Outcome(push.ref, error=error)
+                    continue
+                if isinstance(result, Record):
+                    yield Outcome(push.ref, result)
+                elif result.proven and not result.moves:
+                    yield self._outcome(result)
+                else:
+                    waiting.append(result)
+            yield from self._finish(waiting)
+        except ENDING:
+            # What was stored is told before the run ends.
+            for sent in waiting:
+                yield self._outcome(sent, Uncertain(UNFINISHED) if sent.moves or not sent.stored.etag else None)
+            raise
+
+    def _put(self, push: Push, card: Card) -> Sent | Record:
+        """Store one card. Gives the held record where nothing differs."""
+        if card.get("kind") == "group":
+            raise Refused("a contact group is not written as a contact")
+        held = push.held
+        # Without UID nobody is a member of a group card: such a contact has its groups in itself.
+        groups = self._book.groups if held is None or held.key else {}
+        if held is None or held.card is None:
+            href, etag = self._book.href(push.key), None
+            change = mapping.moves(push.key, None, card, groups)
+            text = mapping.composed(card, push.key, self._book.book.version, groups, push.blob)
+        else:
+            href, etag = held.id, held.version
+            change = mapping.moves(held.key, held.card, card, groups)
+            text = mapping.amended(held.raw, held.card, card, groups, push.blob)
+            if text == held.raw:
+                return Sent(push, Stored(href, etag, text), True, change) if change else held
+            if etag is None:
+                raise Refused(f"{href} has no ETag; it cannot be changed without the risk of losing somebody's edit")
+        self._fits_in(href, text)
+        try:
+            told = self._client.put(self._book.book.url, href, text, etag)
+        except Stale as stale:
+            if etag is not None:
+                self._look_for(href)
+                raise
+            raise Uncertain(f"{href} exists already, perhaps by an earlier attempt of ours ({stale})") from None
+        return self._proof(push, Stored(href, told, text), change)
+
+    def _look_for(self, href: str) -> None:
+        """Raises Missing where a failed condition means that the card is gone (RFC 9110 section 13.1.1)."""
+        with contextlib.suppress(*ENDING, Refused, Uncertain):
+            self._client.get(self._book.book.url, href)
+
+    def _fits_in(self, href: str, text: str) -> None:
+        most, size = self._book.book.max_size, len(text.encode())
+        if most is not None and size > most:
+            raise Refused(f"{href} would have {size:,} bytes; the server takes {most:,} at most")
+
+    def _proof(self, push: Push, sent: Stored, change: Moves) -> Sent:
+        """Is what we sent what is stored? A strong ETag promises so (RFC 6352 section 6.3.2.3), but Radicale gives one
+        and rewrites the card: the first write shows how far this server can be trusted."""
+        if sent.etag is not None and self._faithful is not None:
+            return Sent(push, sent, self._faithful, change)
+        try:
+            stored = self._client.get(self._book.book.url, sent.href)
+        except (Error, dav.Malformed) as error:
+            raise Uncertain(f"{sent.href} was stored, but cannot be read back: {error}") from None
+        if sent.etag is None:
+            return Sent(push, stored, True, change)
+        self._faithful = stored.text == sent.text
+        return Sent(push, stored if stored.etag == sent.etag else sent, True, change)
+
+    def _finish(self, waiting: list[Sent]) -> Iterator[Outcome]:
+        """Change the group cards, read back what is not proven, and tell the outcomes."""
+        if not waiting:
+            return
+        failed = self._regroup(waiting)
+        unproven = [sent.stored.href for sent in waiting if not sent.proven]
+        there = {stored.href: stored for stored in self._book.fetch(unproven)} if unproven else {}
+        while waiting:
+            sent = waiting.pop(0)
+            stored = there.get(sent.stored.href, sent.stored)
+            # With another ETag it is somebody's later edit: ours is the answer, theirs is news for `changes`.
+            if not sent.proven and stored.etag == sent.stored.etag:
+                sent = Sent(sent.push, stored, True, sent.moves)
+            error = next((failed[href] for href in sent.moves.joins | sent.moves.leaves if href in failed), None)
+            yield self._outcome(sent, error)
+
+    def _outcome(self, sent: Sent, error: Error | None = None) -> Outcome:
+        if error is not None:
+            return Outcome(sent.push.ref, error=error)
+        if sent.push.card is None:
+            return Outcome(sent.push.ref, Record(sent.stored.href, None))
+        resource = mapping.parsed(sent.stored.text, sent.stored.etag)
+        if isinstance(resource, GroupCard):
+            return Outcome(sent.push.ref, error=Refused(f"{sent.stored.href} is a group card there"))
+        return Outcome(sent.push.ref, self._book.record(sent.stored, resource))
+
+    def _delete(self, push: Push) -> Sent | Record:
+        held = push.held
+        if held is None:
+            raise Refused("there is no record to delete")
+        with contextlib.suppress(Missing):  # somebody was faster
+            self._client.delete(self._book.book.url, held.id, held.version)
+        change = mapping.moves(held.key, held.card, None, self._book.groups)
+        return Sent(push, Stored(held.id, None, ""), True, change) if change else Record(held.id, None)
+
+    # --- group cards -------------------------------------------------------------------------------------------
+
+    def _regroup(self, waiting: Iterable[Sent]) -> dict[str, Error]:
+        """Change each group card once for all; gives the errors, by href."""
+        joins: dict[str, list[str]] = {}
+        leaves: dict[str, list[str]] = {}
+        for sent in waiting:
+            uid = sent.push.held.key if sent.push.held and sent.push.held.card else sent.push.key
+            for href in sent.moves.joins:
+                joins.setdefault(href, []).append(uid or "")
+            for href in sent.moves.leaves:
+                leaves.setdefault(href, []).append(uid or "")
+        failed: dict[str, Error] = {}
+        for href in sorted(joins.keys() | leaves.keys()):
+            try:
+                self._book.regroup(href, joins.get(href, ()), leaves.get(href, ()))
+            except (Refused, Stale, Missing, Uncertain) as error:
+                failed[href] = Refused(f"the contact is stored, but not its group: {error}")
+        return failed
