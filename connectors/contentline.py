@@ -92,11 +92,12 @@ _FOLD: Final = re.compile(rf"{_BREAK}[ \t]")
 _BASE64_ONLY: Final = re.compile(rf"[A-Za-z0-9+/]+={{0,2}}[ \t]*(?:{_BREAK}|\Z)")
 _QUOTED_HEAD: Final = re.compile(r'[^":]*+(?:"[^"]*+"[^":]*+)*+:')
 _NAME: Final = re.compile(r"(?:([\w-]+)\.)?([\w/-]+)[ \t]*+(?=;|\Z)")
+_PARAM_NAME: Final = re.compile(r"[A-Z0-9_-]+\Z")
 _PARAM: Final = re.compile(r';((?:"[^"]*+"|[^;])*+)')
 _PARAM_VALUE: Final = re.compile(r'((?:"[^"]*+"|[^,])*+)(?:,|\Z)')
 _CARET: Final = re.compile(r"\^([n^'])")
 _CHARSET: Final = re.compile(r';CHARSET="?([\w.:-]+)', re.IGNORECASE)
-_PRINTABLE: Final = re.compile(r"[^:\r\n]*[;=]\"?QUOTED-PRINTABLE\b", re.IGNORECASE)
+_PRINTABLE: Final = re.compile(r'(?:[^":\r\n]|"[^"\r\n]*+")*?[;=]"?QUOTED-PRINTABLE\b', re.IGNORECASE)
 _BARE: Final = {
     **dict.fromkeys(("quoted-printable", "base64", "b", "8bit", "7bit"), "ENCODING"),
     **dict.fromkeys(("inline", "url", "content-id", "cid"), "VALUE"),
@@ -149,7 +150,8 @@ def _lines(text: str, damaged: bool) -> Iterator[Line]:
         flat = "" if len(raw) > MAX_LINE else _unfold(raw, printable)
         if damaged and not flat.isascii():
             flat = _repair(flat)
-        if dirty and "\x1b" not in flat:  # which is a charset's, still to be decoded
+        # An escape character may be a charset's, still to be decoded.
+        if dirty and not ("\x1b" in flat and _CHARSET.search(flat.partition(":")[0])):
             flat = clean(flat)
         line = _line(flat, raw, number)
         if line.params and "b" in line.param("ENCODING"):
@@ -242,7 +244,7 @@ def _head(head: str) -> tuple[str, str, Params] | None:
         name = key.strip().upper()
         if not equals:
             name, value = _BARE.get(key.lower(), "TYPE"), key
-        if value or equals:
+        if (value or equals) and _PARAM_NAME.match(name):
             params.setdefault(name, []).extend(_param_values(name, value))
     return found.group(1) or "", found.group(2).upper(), tuple((name, tuple(found)) for name, found in params.items())
 
@@ -345,7 +347,7 @@ def _finish(line: Line, old: bool) -> Line:
     elif line.params and "\x1b" in value and line.param("CHARSET"):
         value = _decode(value.encode("utf-8", "surrogateescape"), line.param("CHARSET")[0])
     if old:
-        value = re.sub(r"\\(?![;,:])", r"\\\\", value) if "\\" in value else value
+        value = re.sub(r"\\(?![;,])", r"\\\\", value) if "\\" in value else value
         if "," in value and line.name not in _LISTS:
             value = re.sub(r"(?<!\\),", r"\\,", value)
     if encoded or value is not line.value:
@@ -458,11 +460,21 @@ def _render_old(name: str, line: Line, newline: str) -> str:
     )
     if "b" in line.param("ENCODING"):
         return fold(f"{name}{params};ENCODING=BASE64:{line.value}", newline) + newline * 2
-    value = _ESCAPE.sub(
-        lambda m: {"n": "\r\n", "N": "\r\n", ";": "\\;", "\\": "\\"}.get(m.group(1), m.group(1)), line.value
-    )
+    lists = line.name in _LISTS
+    value = _ESCAPE.sub(lambda found: _old_escape(found, lists), line.value)
     if value.isascii() and "\r" not in value:
         return f"{name}{params}:{value}{newline}"
     data = binascii.b2a_qp(value.encode("utf-8", "surrogateescape"), istext=False).decode("ascii")
     data = data.replace("=\n", f"={newline}")
     return f"{name}{params};CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:{data}{newline}"
+
+
+def _old_escape(found: re.Match[str], lists: bool) -> str:
+    """An escape of 3.0 as 2.1 has it: only of what separates parts, or would be read as escaped."""
+    mark = found.group(1)
+    if mark in "nN":
+        return "\r\n"
+    if mark == "\\" and found.string[found.end() : found.end() + 1] in (";", ","):
+        return "\\ "  # a blank, which no reader minds, keeps it from escaping what separates
+    after_backslash = found.string[found.start() - 1 : found.start()] == "\\"
+    return f"\\{mark}" if mark == ";" or (mark == "," and (lists or after_backslash)) else mark

@@ -73,10 +73,11 @@ _TOKEN: Final = re.compile(r"[a-z0-9.-]+\Z")
 def account(service: str, user: str, uri: str) -> dict[str, str]:
     """An online service with its user's name taken out of a messenger's URI where there is nothing else in it."""
     scheme, colon, rest = uri.partition(":")
+    plain = "" if "?" in rest else rest.strip().replace("%3F", "?").replace("%25", "%")
     if not colon and not user:
         user, uri = uri, ""
-    elif scheme.lower() in _SCHEMES and "?" not in rest and rest and (not user or user == rest):
-        user, uri, service = rest.strip(), "", service or _SCHEMES[scheme.lower()]
+    elif scheme.lower() in _SCHEMES and plain and user in ("", plain):
+        user, uri, service = plain, "", service or _SCHEMES[scheme.lower()]
     found = {"service": service, "user": user, "uri": uri}
     return {key: value for key, value in found.items() if value}
 
@@ -129,7 +130,7 @@ def encode_service(element: Element, version: str, like: Line | None) -> Draft:
     if service:
         params = (("X-SERVICE-TYPE", (service,)), *params)
     scheme = _SCHEME_OF.get(service.casefold(), "x-apple")
-    return Draft("IMPP", params, escape_uri(uri or f"{scheme}:{user}"), partners)
+    return Draft("IMPP", params, escape_uri(uri or f"{scheme}:{_in_uri(user)}"), partners)
 
 
 def _encode_social(element: Element, version: str, like: Line | None, partners: tuple[tuple[str, str], ...]) -> Draft:
@@ -143,7 +144,12 @@ def _encode_social(element: Element, version: str, like: Line | None, partners: 
     if user:
         params = (*params, ("USERNAME" if four else "X-USER", (user,)))
     name = like.name if like and like.name in SOCIAL else "SOCIALPROFILE" if four else "X-SOCIALPROFILE"
-    return Draft(name, params, escape_uri(uri or f"x-apple:{user}"), partners)
+    return Draft(name, params, escape_uri(uri or f"x-apple:{_in_uri(user)}"), partners)
+
+
+def _in_uri(user: str) -> str:
+    """A name as a messenger's URI has it: a question mark would begin a query."""
+    return user.replace("%", "%25").replace("?", "%3F")
 
 
 # --- relations ----------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ values}, with the pseudo-parameter `group` where other lines share the line's gr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,25 @@ Partners = Mapping[str, str]
 """The texts of the lines that explain a line of their group: {"X-ABLABEL": …, "X-ABADR": …}."""
 PARTNERS: Final = frozenset({"X-ABLABEL", "X-ABADR"})
 PARAMS: Final = "vCardParams"
+
+
+def kept_groups(members: Sequence[tuple[str, bool]], others: Iterable[str]) -> list[bool]:
+    """Which lines of elements note their group, because it says something: that other lines belong to them.
+
+    A line with partners has its group for itself and them, and leaves a group with other elements: a label there
+    would be theirs as well.
+
+    members: (group, has partners) of each line. others: the groups of the lines that no field holds.
+    """
+    lines = Counter(group for group, _ in members)
+    stays = [not partnered or lines[group] == 1 for group, partnered in members]
+    left = Counter(others) + Counter(group for (group, _), stay in zip(members, stays, strict=True) if stay)
+    return [stay and left[group] > 1 for (group, _), stay in zip(members, stays, strict=True)]
+
+
+def partnered(field: str, element: Element) -> bool:
+    """Is the element written with lines that explain it, in some version?"""
+    return field in ("anniversaries", "relations") or "label" in element or "countryCode" in element
 
 
 class Draft(NamedTuple):
@@ -47,7 +67,8 @@ NOISE: Final = frozenset({"voice", "internet"})
 BARE: Final = frozenset({"TYPE", "PREF"})
 """Own parameters of properties whose elements have neither contexts nor a preference."""
 _OWN: Final = frozenset({"ENCODING", "CHARSET", "VALUE"})
-_PARAM_NAME: Final = re.compile(r"[a-z0-9-]+\Z")
+_RANK: Final = re.compile(r"[0-9]{1,3}\Z")
+_PARAM_NAME: Final = re.compile(r"[a-z0-9_-]+\Z")
 
 
 @lru_cache(maxsize=4_096)
@@ -60,8 +81,9 @@ def traits_of(params: Params, field: str, own: frozenset[str] = frozenset()) -> 
     for name, values in params:
         if name in _OWN or name in own:
             continue
-        if name == "PREF" and values[0].isdecimal() and 1 <= int(values[0]) <= 100:
-            pref = int(values[0])
+        if name == "PREF":
+            rank = int(values[0]) if _RANK.match(values[0]) else 0
+            pref = rank if 1 <= rank <= 100 else pref
         elif name != "TYPE":
             rest[name.lower()] = values[0] if len(values) == 1 else list(values)
         else:

@@ -189,9 +189,9 @@ class _Patch:
             self.tail.append(text)
 
     def _kind(self, kind: str) -> None:
-        for name in KINDS:
-            if name in self.survey.places:
-                self.raws[self.survey.places[name]] = ""
+        for index, line in enumerate(self.lines):
+            if line.name in KINDS and index not in self.survey.props:
+                self.raws[index] = ""
         if kind:
             self.tail.append(self.writer.draft(kind_draft(kind, self.writer.version)))
 

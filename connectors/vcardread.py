@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connectors.card import Card, components, full_name
 from connectors.contentline import Line, Params, VCard, split, unescape
-from connectors.vcardfields import DECODERS, LABELLED, is_country
-from connectors.vcardparams import PARAMS, PARTNERS
+from connectors.vcardfields import DECODERS, LABELLED, LISTS, is_country
+from connectors.vcardparams import PARAMS, PARTNERS, kept_groups, partnered
 
 PROPS: Final = "vCardProps"
 
@@ -73,14 +72,24 @@ def survey(lines: Sequence[Line]) -> Survey:
         name = line.name
         if name in DECODERS:
             _place(found, index, line, _texts(lines, partners, line.group) if line.group else {}, once)
-        elif name in _SINGLE and name not in found.singles and (name not in KINDS or _known_kind(line)):
-            found.singles[name] = line
-            found.places[name] = index
-        elif name not in DROPPED:
+        elif name in _SINGLE:
+            _single(found, index, line)
+        elif name not in DROPPED and (name not in PARTNERS or _text(line)):
             found.props.append(index)
     if partners or any(line.group for line in lines):
         _tie(found, lines, partners)
     return found
+
+
+def _single(found: Survey, index: int, line: Line) -> None:
+    """Place a line of the name or the kind: the first that says something counts."""
+    slot = "KIND" if line.name in KINDS else line.name
+    says = bool(_kind(line)) if slot == "KIND" else line.name in ("N", "FN") or bool(_text(line))
+    if says and slot not in found.singles:
+        found.singles[slot] = line
+        found.places[slot] = index
+    elif says or _kind(line) is None:
+        found.props.append(index)
 
 
 def _texts(lines: Sequence[Line], partners: Mapping[str, Mapping[str, int]], group: str) -> dict[str, str]:
@@ -102,7 +111,11 @@ def _partners(lines: Sequence[Line]) -> dict[str, dict[str, int]]:
     """{group: {name: where}} of the lines that explain another; of two, the first."""
     found: dict[str, dict[str, int]] = {}
     for index, line in enumerate(lines):
-        if line.group and line.name in PARTNERS and (line.name != "X-ABADR" or is_country(_text(line))):
+        if (
+            line.group
+            and line.name in PARTNERS
+            and (is_country(text := _text(line)) or (text and line.name != "X-ABADR"))
+        ):
             found.setdefault(line.group.lower(), {}).setdefault(line.name, index)
     return found
 
@@ -120,11 +133,12 @@ def _tie(found: Survey, lines: Sequence[Line], partners: Mapping[str, Mapping[st
         source.partners = tuple(explains[name] for name in _explained_by(source, line) if name in explains)
         taken.update(source.partners)
     found.props = [index for index in found.props if index not in taken]
-    members = Counter(lines[index].group.lower() for index in [*found.props, *(s.index for s in found.sources)])
-    for source in found.sources:
+    grouped = [source for source in found.sources if lines[source.index].group and source.field not in LISTS]
+    members = [(lines[s.index].group.lower(), any(partnered(s.field, e or {}) for e in s.elements)) for s in grouped]
+    kept = kept_groups(members, (lines[index].group.lower() for index in found.props))
+    for source in (source for source, keeps in zip(grouped, kept, strict=True) if keeps):
         group = lines[source.index].group
-        if group and members[group.lower()] > 1:
-            source.elements = [_with_group(element, group) for element in source.elements if element]
+        source.elements = [_with_group(element, group) for element in source.elements if element]
 
 
 def _explained_by(source: Source, line: Line) -> Iterator[str]:
@@ -237,15 +251,14 @@ def fn_of(card: Card) -> str:
     return str(card.get("name", {}).get("full") or shown(card))
 
 
-def _known_kind(line: Line) -> bool:
-    value = unescape(line.value).strip().lower()
-    return value == "company" if line.name == "X-ABSHOWAS" else bool(value)
+def _kind(line: Line) -> str | None:
+    """The kind that a line says, "" for an individual; None where it says something else."""
+    value = _text(line).lower()
+    if line.name == "X-ABSHOWAS":
+        return "org" if value == "company" else None if value else ""
+    return "" if value == "individual" else value
 
 
 def kind_of(singles: Mapping[str, Line]) -> str:
-    """The card\'s kind, "" for an individual."""
-    for name in KINDS:
-        if name in singles:
-            kind = unescape(singles[name].value).strip().lower()
-            return "org" if name == "X-ABSHOWAS" else "" if kind == "individual" else kind
-    return ""
+    """The card's kind, "" for an individual."""
+    return _kind(singles["KIND"]) or "" if "KIND" in singles else ""

@@ -12,7 +12,7 @@ import orjson
 from connectors.card import VALUE, Card, Element, part
 from connectors.contentline import Line, Params, clean, escape, render, split
 from connectors.vcardfields import LISTS, encode, fit_element, fit_text
-from connectors.vcardparams import PARAMS, Draft, fit_params, listed
+from connectors.vcardparams import PARAMS, Draft, fit_params, kept_groups, listed, partnered
 from connectors.vcardread import (
     DROPPED,
     N_PARTS,
@@ -46,7 +46,25 @@ def fit_vcard(card: Card) -> Card:
         fitted["kind"] = kind
     if props := [fit for prop in card.get(PROPS, ()) if (fit := fit_prop(prop))]:
         fitted[PROPS] = props
+    if any(_groups_of(fitted)):
+        _fit_groups(fitted)
     return fitted
+
+
+def _fit_groups(fitted: dict[str, Any]) -> None:
+    """Take the groups that say nothing out of the elements, which are ours to change."""
+    elements = [(key, element) for key in VALUE for element in fitted.get(key, {}).values() if _group(element)]
+    members = [(_group(element).lower(), partnered(key, element)) for key, element in elements if key not in LISTS]
+    kept = iter(kept_groups(members, (str(prop[1].get("group", "")).lower() for prop in fitted.get(PROPS, ()))))
+    for key, element in elements:
+        if key in LISTS or not next(kept):
+            del element[PARAMS]["group"]
+            if not element[PARAMS]:
+                del element[PARAMS]
+
+
+def _group(element: Element) -> str:
+    return str(element.get(PARAMS, {}).get("group", ""))
 
 
 def _once(elements: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +165,6 @@ class Writer:
         self.version, self.newline, self.blob = version, newline, blob
         self._taken = {group.lower() for group in taken}
         self._next = 1
-        self._explained: set[tuple[str, str]] = set()
 
     def line(self, name: str, value: str, params: Params = (), group: str = "") -> str:
         """The text of one line."""
@@ -157,11 +174,7 @@ class Writer:
         """A line and its partners, in a group if it has some."""
         group = group or (self.free_group() if draft.partners else "")
         lines = [self.line(draft.name, draft.value, draft.params, group)]
-        for name, value in draft.partners:
-            if (group, name) not in self._explained:
-                lines.append(self.line(name, value, (), group))
-                self._explained.add((group, name))
-        return "".join(lines)
+        return "".join([*lines, *(self.line(name, value, (), group) for name, value in draft.partners)])
 
     def free_group(self) -> str:
         """A group that nobody is in, taken now."""
@@ -175,7 +188,7 @@ class Writer:
         for group in _bundles(name, list(elements)):
             draft = encode(name, group, self.version, None, self.blob)
             if draft:
-                yield self.draft(draft, group[0].get(PARAMS, {}).get("group", ""))
+                yield self.draft(draft, _group(group[0]))
 
     def prop(self, prop: Sequence[Any]) -> str:
         """The line of an entry of `vCardProps`."""
@@ -209,7 +222,7 @@ def _groups_of(card: Card) -> Iterator[str]:
         yield prop[1].get("group", "")
     for name in VALUE:
         for element in card.get(name, {}).values():
-            yield element.get(PARAMS, {}).get("group", "")
+            yield _group(element)
 
 
 def write(
