@@ -174,6 +174,7 @@ class GoogleSandbox:
         self._seq = 0
         self._log: list[tuple[int, datetime]] = []
         self._contacts: dict[int, Contact] = {}
+        self._names: dict[str, Contact] = {}
         self._groups: dict[str, Group] = {}
         self._photos: dict[str, bytes] = {}
         self._spent: dict[str, list[datetime]] = {}
@@ -223,7 +224,7 @@ class GoogleSandbox:
     def _horizon(self) -> int:
         """The last write that listings show by now."""
         shown = self.clock() - timedelta(seconds=self.lag)
-        return max((seq for seq, at in self._log if at <= shown or self.lag == 0), default=0)
+        return next((seq for seq, at in reversed(self._log) if at <= shown or self.lag == 0), 0)
 
     # --- what a human does ------------------------------------------------------------------------------------
 
@@ -262,6 +263,7 @@ class GoogleSandbox:
             contact = self._find(name)
             contact.former.append(contact.name)
             contact.name = f"people/1{contact.number:020d}"
+            self._names[contact.name] = contact
             self._put(contact, copy.deepcopy(contact.now.fields or {}), contact.now.photo)
             return contact.name
 
@@ -299,10 +301,10 @@ class GoogleSandbox:
 
     def _find(self, name: str) -> Contact:
         """A living contact by its resource name, a former one of a rename, or its source id."""
-        for contact in self._contacts.values():
-            if contact.now.fields is not None and name in (contact.name, contact.id, f"people/c{contact.number}"):
-                return contact
-        raise not_found()
+        contact = self._names.get(name)
+        if contact is None or contact.now.fields is None:
+            raise not_found()
+        return contact
 
     def _create(self, fields: Fields, photo: str | None = None) -> Contact:
         number = 1000 + 37 * (len(self._contacts) + 1)
@@ -310,6 +312,7 @@ class GoogleSandbox:
         fields.setdefault("memberships", [copy.deepcopy(MY_CONTACTS)])
         contact.states.append(State(*self._step(), fields, photo))
         self._contacts[number] = contact
+        self._names |= {contact.name: contact, contact.id: contact}
         return contact
 
     def _put(self, contact: Contact, fields: Fields, photo: str | None = None) -> None:

@@ -674,6 +674,7 @@ def test_a_created_contact_whose_photo_fails_is_uncertain_and_not_lost(world: Ma
     with pytest.raises(Unreachable):
         outcomes.extend(google.write(pushes))
     assert [type(outcome.error) for outcome in outcomes] == [Uncertain, Uncertain]
+    assert sum("updateContactPhoto" in line for line in there.box.faults.log) == 4, "the second photo is not tried"
     assert {ref for ref, _ in google.find(pushes)} == {"a", "b"}
 
 
