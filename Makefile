@@ -26,9 +26,10 @@ serve: .venv/.run ## Sync every connection for ever, each at its interval
 	$(BIN)/concord sync --watch $(ARGS)
 
 test: .venv/.dev ## Run the tests (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(LIMIT) $(ARGS)
 
 test-long: export HYPOTHESIS_PROFILE := long
+test-long: LIMIT := --timeout 7200
 test-long: test ## The same with longer random histories
 
 bench: .venv/.dev ## Measure it
