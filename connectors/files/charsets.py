@@ -79,13 +79,9 @@ def _looks(sample: bytes, encoding: str) -> int:
     text = sample.decode(encoding, "replace")
     points = 0
     for before, char, after in zip(" " + text, text, text[1:] + " ", strict=False):
-        if char <= "\x7f":
-            continue
-        if not char.isalpha():
-            points -= 2 if before.isalpha() and after.isalpha() else 0
-            points -= 3 if char == "\ufffd" or "\x80" <= char <= "\x9f" else 0
-        elif char.isupper() and before.islower():
-            points -= 2
-        elif before.isalpha() or after.isalpha():
-            points += 1
+        if char == "\ufffd" or "\x80" <= char <= "\x9f":
+            points -= 3
+        elif char > "\x7f" and char.isalpha():
+            inside = char.isupper() and before.islower()
+            points += -2 if inside else before.isalpha() or after.isalpha()
     return points
