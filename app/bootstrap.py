@@ -17,8 +17,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from app import logs
-from app.engine.world import Tally, World
-from app.secrets import Keyring
+from app.engine.world import Tally, Unusable, World
+from app.secrets import BadKey, Keyring
 from app.settings import Settings, load
 from app.store import connections
 from app.store.connections import Connection
@@ -59,8 +59,12 @@ class Application:
         )
 
     def open(self, connection: Connection, tally: Tally) -> Connector:
-        """The connector of a stored connection. Raises BadConnection, BadKey, UnknownSystem."""
-        system = registry.system(connection.system)
+        """The connector of a stored connection. Raises Unusable."""
+        try:
+            system = registry.system(connection.system)
+            settings = self.connector_settings(system, connection)
+        except (BadConnection, BadKey, registry.UnknownSystem) as error:
+            raise Unusable(str(error)) from None
         context = Context(
             now=lambda: datetime.now(UTC),
             sleep=time.sleep,
@@ -68,7 +72,7 @@ class Application:
             requests=tally.count_request,
             save_secrets=lambda changed: self.save_secrets(connection.id, changed),
         )
-        made: Connector = system.open(self.connector_settings(system, connection), context)
+        made: Connector = system.open(settings, context)
         return made
 
     def connector_settings(self, system: System, connection: Connection) -> ConnectorSettings:

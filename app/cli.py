@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import typer
 
@@ -69,6 +69,7 @@ def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
     from app.bootstrap import BadConnection
     from app.configure import BadFile
     from app.engine.resolve import Outdated
+    from app.engine.world import Unusable
     from app.secrets import BadKey
     from app.settings import BadSettings
     from app.store.store import StoreFull, Unopenable
@@ -79,7 +80,7 @@ def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
     yield (Unauthorised,), PAUSED
     yield (BadFile, BadSettings, BadConnection, UnknownSystem), BAD_INPUT
     yield (LookupError, ValueError, FileNotFoundError, IsADirectoryError, PermissionError), BAD_INPUT
-    yield (Error, BadKey, StoreFull, Unopenable, WrongVersion, Outdated, OSError), FAILED
+    yield (Error, Unusable, BadKey, StoreFull, Unopenable, WrongVersion, Outdated, OSError), FAILED
 
 
 @contextmanager
@@ -92,6 +93,13 @@ def running() -> Iterator[Application]:
         yield application
     finally:
         application.store.close()
+
+
+def _say(json: bool, text: str, **facts: Any) -> None:
+    """What was done: a line for a person, or the facts for a program."""
+    from app import show
+
+    show.as_json(facts) if json else show.out.print(text, soft_wrap=True)
 
 
 def _leave(code: int) -> NoReturn:
@@ -187,19 +195,18 @@ def check(name: Name, json: Json = False) -> None:
 
 
 @connections_app.command()
-def pause(name: Name) -> None:
+def pause(name: Name, json: Json = False) -> None:
     """Leave a connection alone until it is resumed. What happens meanwhile is owed to it then."""
-    _set_state(name, "paused", "paused by hand")
+    _set_state(name, "paused", "paused by hand", json)
 
 
 @connections_app.command()
-def resume(name: Name) -> None:
+def resume(name: Name, json: Json = False) -> None:
     """Let a paused connection run again."""
-    _set_state(name, "active", None)
+    _set_state(name, "active", None, json)
 
 
-def _set_state(name: str, state: Literal["active", "paused"], reason: str | None) -> None:
-    from app import show
+def _set_state(name: str, state: Literal["active", "paused"], reason: str | None, json: bool) -> None:
     from app.engine.run import find
     from app.store import connections as stored
 
@@ -209,13 +216,14 @@ def _set_state(name: str, state: Literal["active", "paused"], reason: str | None
             raise ValueError(f"{name} has not had its first contact yet: concord plan {name}")
         with application.store.begin(durable=True) as unit:
             stored.update(unit, connection.id, state=state, reason=reason)
-    show.out.print(f"{name} is {state}")
+    _say(json, f"{name} is {state}", name=name, state=state)
 
 
 @connections_app.command()
-def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def remove(
+    name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, json: Json = False
+) -> None:
     """Forget a connection and its links. No contact is deleted, neither here nor there."""
-    from app import show
     from app.engine.run import find
     from app.store import connections as stored
 
@@ -225,22 +233,21 @@ def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not a
             typer.confirm(f"Forget {name} and which of its records is whom?", abort=True)
         with application.store.begin(durable=True) as unit:
             stored.remove(unit, connection.id)
-    show.out.print(f"{name} is forgotten")
+    _say(json, f"{name} is forgotten", name=name, state="forgotten")
 
 
 @connections_app.command()
-def retry(name: Name) -> None:
+def retry(name: Name, json: Json = False) -> None:
     """Try again everything that was set aside in a connection."""
-    from app import show
     from app.engine import resolve
 
     with running() as application:
         number = resolve.retry(application.world(), name)
-    show.out.print(f"{number} contacts will be tried again by: concord sync {name}")
+    _say(json, f"{number} contacts will be tried again by: concord sync {name}", name=name, contacts=number)
 
 
 @connections_app.command()
-def consent(name: Name) -> None:
+def consent(name: Name, json: Json = False) -> None:
     """Give a connection the right to your account there (OAuth), in the browser."""
     from app import show
     from app.engine.run import find
@@ -259,7 +266,8 @@ def consent(name: Name) -> None:
 
         settings = application.connector_settings(system, connection)
         application.save_secrets(connection.id, system.consent(settings.model_dump(), ask))
-    show.out.print(f"{name} may use your account now. If it was paused: concord connections resume {name}")
+    again = f"If it was paused: concord connections resume {name}"
+    _say(json, f"{name} may use your account now. {again}", name=name, consented=True)
 
 
 # --- plans and runs
@@ -281,7 +289,8 @@ def plan(
         chosen = _names(application, names)
         if approve:
             planning.approve(application.world(), chosen, hold=hold or ())
-            show.out.print(f"Approved: {', '.join(chosen)}. Now: [bold]concord sync {' '.join(names or [])}[/]")
+            again = f"concord sync {' '.join(names or [])}".rstrip()
+            _say(json, f"Approved: {', '.join(chosen)}. Now: [bold]{again}[/]", approved=chosen)
             return
         with show.progress(json) as tell:
             made = planning.save(application.world(tell), planning.make(application.world(tell), chosen))
@@ -504,9 +513,9 @@ def show_person(
 def edit(
     uid: Annotated[str, typer.Argument(help="The person's uid, or its beginning.")],
     values: Annotated[list[str], typer.Argument(help='"PATH=VALUE", as in name/given=Zoë; no value clears it.')],
+    json: Json = False,
 ) -> None:
     """Change values of a person here; every connected system hears of it with its next sync."""
-    from app import show
     from app.engine import resolve
     from app.store.journal import path_of
 
@@ -518,7 +527,7 @@ def edit(
         changes[path_of("/" + path.strip("/"))] = value or None
     with running() as application:
         person = resolve.edit(application.world(), uid, changes, "admin")
-    show.out.print(f"{person.uid[:8]} is at revision {person.rev}")
+    _say(json, f"{person.uid[:8]} is at revision {person.rev}", uid=person.uid, rev=person.rev)
 
 
 @conflicts_app.callback()
@@ -556,16 +565,16 @@ def conflicts(
 def resolve(
     number: Annotated[int, typer.Argument(help="The conflict's number.")],
     side: Annotated[str, typer.Argument(help="ours or theirs: whose value it shall be.")],
+    json: Json = False,
 ) -> None:
     """Settle a conflict; the next sync carries the decision everywhere."""
-    from app import show
     from app.engine import resolve as resolving
 
     if side not in ("ours", "theirs"):
         raise ValueError(f"{side!r}: say ours or theirs")
     with running() as application:
         resolving.decide(application.world(), number, "ours" if side == "ours" else "theirs", "admin")
-    show.out.print(f"conflict {number}: {side}")
+    _say(json, f"conflict {number}: {side}", conflict=number, kept=side)
 
 
 # --- looking after it

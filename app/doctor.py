@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from app.bootstrap import Application, BadConnection
+from app.bootstrap import Application
 from app.engine.run import session_for
-from app.engine.world import Tally
+from app.engine.world import Tally, Unusable
 from app.secrets import BadKey
 from app.store import connections, outbox, people, runs
 from app.store.connections import Connection
 from connectors.errors import Error
-from connectors.registry import UnknownSystem
 
 MAX_SKEW = 300.0
 """Seconds by which a remote's clock may differ before "the newest wins" can pick the wrong value."""
@@ -60,7 +59,7 @@ def _connection(app: Application, connection: Connection) -> Iterator[Finding]:
     try:
         with session_for(app.world(), connection, Tally()) as session:
             account = session.connector.check()
-    except (Error, BadConnection, BadKey, UnknownSystem) as error:
+    except (Error, Unusable) as error:
         yield Finding(name, "ill", str(error), f"then: concord connections resume {name}")
         return
     yield Finding(name, "well", "; ".join([account.label, *account.notes]))

@@ -14,14 +14,14 @@ from typing import Any
 from app.core import identity
 from app.core.align import align
 from app.core.identity import Candidate, Key
-from app.core.reconcile import EMPTY, Merged, Owed, first_sight, merge, owed
+from app.core.reconcile import EMPTY, Merged, Owed, Side, first_sight, merge, owed
 from app.engine.arbiter import arbiter
-from app.engine.world import Session, earlier
+from app.engine.world import Session, earlier, policy_of
 from app.store import connections, journal, links, outbox, people, runs
 from app.store.links import Brief, Link
 from app.store.people import Person
 from app.store.store import Unit
-from connectors.card import SLOT, Card, Equivalence, digest, leaves, problem
+from connectors.card import SLOT, Card, Equivalence, Path, card_of, digest, leaves, problem
 from connectors.contract import Record
 
 
@@ -49,6 +49,8 @@ class Intake:
         self._conflicts: list[journal.Conflict] = []
         self._refused: dict[str, str] = {}
         self._parked: dict[str, Any] = {}
+        self._alive: set[str] = set()
+        self._revived: set[int] = set()
         self._touched: set[int] = set()
         self._own: set[int] = set()
         self._versions: list[Record] = []
@@ -63,6 +65,7 @@ class Intake:
         """
         arrivals = {record.id: record for record in records}
         self._follow_aliases(arrivals.values())
+        self._alive.update(record.id for record in arrivals.values() if record.card is not None)
         known = links.briefs(self.unit, self.session.id, arrivals)
         strangers: list[News] = []
         changed: list[News] = []
@@ -87,22 +90,20 @@ class Intake:
             strangers.append(News(record, digest(record.card)))
         else:
             news = News(record, digest(record.card))
-            if link.state == "gone" and news.digest == link.digest:
-                # An old copy came back by itself: deleted stays deleted.
-                self._own.add(link.person_id)
-                changed.append(news)
-            elif self._is_news(news, link):
+            if self._is_news(news, link):
                 changed.append(news)
             elif record.version != link.version and not self._is_old(record, link):
                 self._versions.append(record)
 
     def _is_news(self, news: News, link: Brief) -> bool:
-        if news.digest == link.digest or self._is_old(news.record, link):
+        if self._is_old(news.record, link):
             return False
         # Some remotes show the state before our last write for a while.
         lag = timedelta(seconds=self.session.connector.capabilities.lag)
         lagging = link.written is not None and self.unit.now - link.written < lag
-        return not (lagging and news.digest == link.prior)
+        if link.state == "gone":
+            return not (lagging and news.digest == link.digest)
+        return news.digest != link.digest and not (lagging and news.digest == link.prior)
 
     @staticmethod
     def _is_old(record: Record, link: Brief) -> bool:
@@ -116,22 +117,28 @@ class Intake:
         for news in changed:
             link = held[news.record.id]
             person = self.people[link.person_id]
-            if link.state == "gone" and news.digest == link.digest and person.state != "live":
+            if self._stays_deleted(person, news, link):
                 self._link(replace(link, state="live", version=news.record.version))
+                self._own.add(person.id)
                 continue
             merged = self._merge(person, news, link)
             if merged.losses and not settling:
                 self._park(news.record)
                 continue
-            self._apply(person, news, merged)
+            self._apply(person, news, merged, link)
+
+    @staticmethod
+    def _stays_deleted(person: Person, news: News, link: Link) -> bool:
+        """An old copy came back by itself, or a record of somebody whom we must not know any more."""
+        return person.state == "erased" or (
+            person.state != "live" and link.state == "gone" and news.digest == link.digest
+        )
 
     def _merge(self, person: Person, news: News, link: Link | None) -> Merged:
+        """The record into the person's card; a first meeting where there is no link or it is a tombstone."""
         assert news.record.card is not None
-        alive = link is not None and link.state == "live"
-        seen, sent = (link.seen, link.sent) if link is not None and alive else (EMPTY, EMPTY)
-        view = align(
-            news.record.card, [seen, person.card] if alive else [person.card], self.eq, self.session.world.mint
-        )
+        seen, sent = (link.seen, link.sent) if link is not None and link.state == "live" else (EMPTY, EMPTY)
+        view = align(news.record.card, [seen, person.card], self.eq, self.session.world.mint)
         at = earlier(news.record.modified, self.unit.now)
         return merge(
             person.card,
@@ -144,29 +151,33 @@ class Intake:
             eq=self.eq,
         )
 
-    def _apply(self, person: Person, news: News, merged: Merged) -> None:
+    def _apply(self, person: Person, news: News, merged: Merged, link: Link | None) -> None:
         record, at = news.record, earlier(news.record.modified, self.unit.now)
-        if merged.edits or person.state != "live":
-            self._edit(person, merged, at)
         for clash in merged.conflicts:
-            self._conflicts.append(
-                journal.Conflict(person.id, self.session.id, clash.path, clash.ours, clash.theirs, clash.kept)
-            )
-        self._link(self._linked(person.id, news, merged.seen, merged.sent))
+            self._clash(person.id, clash.path, clash.ours, clash.theirs, clash.kept)
+        if merged.edits or (person.state != "live" and merged.conflicts):
+            self._edit(person, merged, at)
+        self._link(self._linked(person.id, news, merged.seen, merged.sent, link))
         runs.keep_blobs(self.unit, record.blobs)
-        self.session.tally.conflicts += len(merged.conflicts)
-        if self._owes(self.people[person.id].card, merged.seen, merged.sent) is not None:
+        person = self.people[person.id]
+        if person.state != "live" or self._owes(person.card, merged.seen, merged.sent) is not None:
             self._own.add(person.id)
 
     def _edit(self, person: Person, merged: Merged, at: datetime) -> None:
-        after = replace(person, rev=person.rev + 1, card=merged.card, state="live")
         if person.state != "live":
-            self._log(person.id, (), None, merged.card, at)  # edited after it was deleted: it lives on
+            # Edited after we last agreed, deleted elsewhere: the edit wins, and it is said.
+            self._log(person.id, (), None, merged.card, at)
+            self._clash(person.id, (), None, merged.card, "theirs")
+            self._revived.add(person.id)
         for edit in merged.edits:
             self._log(person.id, edit.path, edit.before, edit.after, at)
-        self._put(after)
+        self._put(replace(person, rev=person.rev + 1, card=merged.card, state="live"))
         self._touched.add(person.id)
         self.session.tally.updated += 1
+
+    def _clash(self, person: int, path: Path, ours: Any, theirs: Any, kept: Side) -> None:
+        self._conflicts.append(journal.Conflict(person, self.session.id, path, ours, theirs, kept))
+        self.session.tally.conflicts += 1
 
     def _owes(self, card: Card, seen: Card, sent: Card) -> Owed | None:
         return owed(card, seen, sent, fit=self.fit, policy=self.session.policy, eq=self.eq)
@@ -186,15 +197,13 @@ class Intake:
         for news in strangers:
             record = news.record
             assert record.card is not None
-            candidates = self._candidates(wanted[record.id], holders, here) + _answers(record.card, lost, self.eq)
-            chosen = identity.choose(record.card, candidates)
+            answers = _answers(record, lost, self.people, self.eq)
+            chosen = identity.choose(record.card, answers or self._candidates(wanted[record.id], holders, here))
             if chosen is None:
                 person = self._newcomer(next(numbers), news, wanted[record.id])
-            elif chosen in lost:
+            elif answers:
                 person = self.people[chosen]
-                view = align(record.card, [lost[chosen]], self.eq, self.session.world.mint)
-                self._link(self._linked(chosen, news, view, lost[chosen]))
-                self._own.add(chosen)
+                self._answer(person, news, lost[chosen])
             else:
                 person = self.people[chosen]
                 self._meet(person, news)
@@ -212,7 +221,22 @@ class Intake:
             view = align(news.record.card, [person.card], self.eq, self.session.world.mint)
             self._link(self._linked(person.id, news, view, self.fit(person.card, view)))
         else:
-            self._apply(person, news, self._merge(person, news, None))
+            self._apply(person, news, self._merge(person, news, None), None)
+
+    def answer(self, person: Person, record: Record, sent: Card) -> None:
+        """This record was made by our create of this person, whose answer never came."""
+        assert record.card is not None
+        self.people[person.id] = person
+        self._answer(person, News(record, digest(record.card)), sent)
+
+    def _answer(self, person: Person, news: News, sent: Card) -> None:
+        """What it does not show of what we sent, it cannot hold. What it shows otherwise, somebody has edited since."""
+        assert news.record.card is not None
+        view = leaves(align(news.record.card, [sent], self.eq, self.session.world.mint))
+        seen = card_of({path: value for path, value in leaves(sent).items() if path in view})
+        link = self._linked(person.id, news, seen, sent)
+        self._apply(person, news, self._merge(person, news, link), link)
+        self._own.add(person.id)
 
     def _predates_deletion(self, person: Person, record: Record) -> bool:
         last = journal.last_change(self.unit, person.id, ())
@@ -285,7 +309,7 @@ class Intake:
     def _link(self, link: Link) -> None:
         self._links[link.remote_id] = link
 
-    def _linked(self, person: int, news: News, seen: Card, sent: Card) -> Link:
+    def _linked(self, person: int, news: News, seen: Card, sent: Card, before: Link | None = None) -> Link:
         record = news.record
         return Link(
             connection_id=self.session.id,
@@ -295,8 +319,8 @@ class Intake:
             version=record.version,
             modified=record.modified,
             digest=news.digest,
-            prior=None,
-            written=None,
+            prior=before.prior if before else None,
+            written=before.written if before else None,
             seen=seen,
             sent=sent,
             raw=record.raw,
@@ -306,7 +330,7 @@ class Intake:
         self._parked[record.id] = record_json(record)
         runs.keep_blobs(self.unit, record.blobs)
 
-    def _log(self, person: int, path: tuple[str, ...], before: Any, after: Any, at: datetime) -> None:
+    def _log(self, person: int, path: Path, before: Any, after: Any, at: datetime) -> None:
         self._journal.append(
             journal.Change(
                 person, path, before, after, self.session.connection.name, self.session.id, self.session.run_id, at
@@ -321,26 +345,37 @@ class Intake:
         people.insert(unit, [*self._fresh.values()], {id_: self._keys[id_] for id_ in self._fresh})
         people.update(unit, [*self._changed.values()], {id_: self._keys[id_] for id_ in self._changed})
         links.save(unit, [*self._links.values()])
+        self._let_live()
         journal.append(unit, self._journal)
         journal.record_conflicts(unit, self._conflicts)
         links.set_versions(unit, here, self._versions)
         runs.refuse(unit, here, self._refused)
         if self._links:
             runs.accept(unit, here, self._links)
-            runs.unpark(unit, here, self._links)
+        runs.unpark(unit, here, self._alive)
         runs.park(unit, here, self.session.run_id, self._parked)
         outbox.owe(unit, connections.receivers(unit, here), sorted(self._touched))
         outbox.owe(unit, [here], sorted(self._own))
         self.session.tally.refused += len(self._refused)
 
+    def _let_live(self) -> None:
+        """Who was deleted and lives on is owed to everybody as if never deleted: what we agreed on then is over."""
+        if not self._revived:
+            return
+        elsewhere = {c.id for c in connections.every(self.unit)} - {self.session.id}
+        deleted_alone = {c.id for c in connections.every(self.unit) if policy_of(c.policy).deletes == "ignore"}
+        links.revive(self.unit, elsewhere - deleted_alone, self._revived)
 
-def _answers(card: Card, lost: dict[int, Card], eq: Equivalence) -> list[Candidate]:
-    """Persons whose unanswered create sent exactly this."""
-    if not lost:
+
+def _answers(record: Record, lost: dict[int, Card], persons: dict[int, Person], eq: Equivalence) -> list[Candidate]:
+    """Persons whose unanswered create made this record: it has their key, or is exactly what was sent."""
+    if not lost or record.card is None:
         return []
-    shown = _values(card, eq)
+    shown = _values(record.card, eq)
     return [
-        Candidate(person, card, frozenset({("uid", "")})) for person, sent in lost.items() if _values(sent, eq) == shown
+        Candidate(person, sent, frozenset({("uid", persons[person].uid)}))
+        for person, sent in lost.items()
+        if record.key == persons[person].uid or _values(sent, eq) == shown
     ]
 
 

@@ -28,10 +28,15 @@ class Held(Exception):
 
 @dataclass(slots=True)
 class Listing:
-    """What a pass over a remote has named so far."""
+    """What a pass over a remote has named so far.
+
+    anew: it starts from nothing although we know records. Only when it is complete does it tell what was deleted
+    meanwhile, so no place in its middle is kept: broken off, it starts again.
+    """
 
     named: set[str]
     done: int = 0
+    anew: bool = False
 
 
 def pull(session: Session) -> None:
@@ -51,13 +56,19 @@ def pull(session: Session) -> None:
 
 
 def _read(session: Session, cursor: Any) -> None:
-    listing = Listing(set())
+    with session.store.read() as unit:
+        listing = Listing(set(), anew=cursor is None and links.count(unit, session.id) > 0)
     for page in session.connector.changes(cursor):
+        cursor = page.cursor or cursor
         records = gather(session, page)
         with session.store.begin() as unit:
             take_page(session, unit, page, records, listing)
         session.world.at("pull.page")
         session.progress("pull", listing.done, page.total)
+    if listing.anew:
+        with session.store.begin() as unit:
+            session.fence(unit)
+            connections.update(unit, session.id, cursor=cursor)
 
 
 def gather(session: Session, page: Page) -> list[Record]:
@@ -81,11 +92,12 @@ def take_page(session: Session, unit: Unit, page: Page, records: list[Record], l
     intake.flush()
     listing.named.update(page.listed)
     listing.named.update(record.id for record in records)
+    runs.unpark_gone(unit, session.id, page.listed.keys() - {r.id for r in records if r.card is None})
     listing.done += len(records) or len(page.listed)
     session.tally.pulled += len(records)
     if page.complete:
         runs.park(unit, session.id, session.run_id, dict.fromkeys(_missing(session, unit, listing.named)))
-    if page.cursor is not None:
+    if page.cursor is not None and not listing.anew:
         connections.update(unit, session.id, cursor=page.cursor)
 
 
@@ -153,7 +165,7 @@ def _gone(session: Session, unit: Unit, link: Link, person: Person) -> None:
     change = owed(
         person.card, link.seen, link.sent, fit=session.connector.fit, policy=session.policy, eq=session.world.eq
     )
-    if change is not None and change.paths:
+    if change is not None:
         _survives(session, unit, link, person)
         return
     people.update(unit, [replace(person, rev=person.rev + 1, state="archived")], {})

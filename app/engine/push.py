@@ -65,8 +65,11 @@ def prepare(session: Session, unit: Unit, persons: Sequence[int]) -> Prepared:
     held: dict[int, list[Link]] = {}
     for link in links.of_people(unit, persons, connection=session.id, state=None):
         held.setdefault(link.person_id, []).append(link)
+    waiting = runs.waiting(unit, session.id, [link.remote_id for each in held.values() for link in each])
     prepared = Prepared([], [], [])
     for id_ in persons:
+        if any(link.remote_id in waiting for link in held.get(id_, ())):
+            continue  # what the record brought comes first; owed until then
         tasks = [*_tasks(session, found[id_], held.get(id_, []), prepared.level)]
         prepared.tasks += tasks if len(tasks) == 1 else [replace(task, alone=False) for task in tasks]
         if not tasks:
@@ -189,7 +192,7 @@ def _settle(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settl
     if isinstance(error, Missing) and task.link is not None:
         # Gone under us: the deletion is weighed with the others at the end of the next pull.
         runs.park(unit, session.id, session.run_id, {task.link.remote_id: None})
-        outbox.settle(unit, session.id, [person])
+        outbox.mark_owed(unit, session.id, [person])
     elif isinstance(error, Stale) or (isinstance(error, Uncertain) and task.link is not None):
         return "read"
     elif not isinstance(error, Uncertain):  # an uncertain create stays as it is: `recover` looks for it
@@ -213,7 +216,10 @@ def _succeeded(session: Session, unit: Unit, task: Task, record: Record) -> Sett
 
 def _deleted(session: Session, unit: Unit, task: Task) -> Settled:
     assert task.link is not None
-    links.save(unit, [replace(task.link, state="gone", written=unit.now)])
+    if people.load(unit, [task.person.id])[task.person.id].state == "live":
+        links.forget(unit, session.id, task.link.remote_id)  # lives on since: to be made anew
+    else:
+        links.save(unit, [replace(task.link, state="gone", written=unit.now)])
     session.tally.deleted += 1
     return _level(session, unit, task)
 
@@ -333,13 +339,24 @@ def _recover_creates(session: Session, due: Sequence[Due], found: dict[int, Pers
         tasks[task.ref] = (task, waiting.sent_at, sent)
     if not tasks:
         return
-    answers = dict(session.connector.find([request(session, task) for task, _, _ in tasks.values()]))
+    answers: dict[str, list[Record]] = {}
+    for ref, found_there in session.connector.find([request(session, task) for task, _, _ in tasks.values()]):
+        answers.setdefault(ref, []).append(found_there)
     lag = timedelta(seconds=session.connector.capabilities.find_lag)
     with session.store.begin() as unit:
+        session.fence(unit)
+        intake = Intake(session, unit)
         for ref, (task, sent_at, sent) in tasks.items():
-            if ref in answers:
-                if _created(session, unit, task.person, sent, answers[ref]):
-                    outbox.mark_owed(unit, session.id, [task.person.id])
-            elif sent_at is None or unit.now - sent_at >= lag:
+            record = _unclaimed(session, unit, answers.get(ref, ()))
+            if record is not None:
+                intake.answer(task.person, record, sent)
+            if record is not None or sent_at is None or unit.now - sent_at >= lag:
                 outbox.mark_owed(unit, session.id, [task.person.id])
+        intake.flush()
     session.world.at("recover.creates")
+
+
+def _unclaimed(session: Session, unit: Unit, found: Sequence[Record]) -> Record | None:
+    """The first record that is nobody's yet: what is somebody else's cannot be what we made."""
+    known = links.briefs(unit, session.id, [record.id for record in found])
+    return next((record for record in found if record.id not in known), None)

@@ -8,13 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import structlog
+
 from app.engine.pull import Held, pull
 from app.engine.push import push, recover
-from app.engine.world import Fence, Session, Tally, World, policy_of
+from app.engine.world import Fence, Session, Tally, Unusable, World, policy_of
 from app.store import connections, outbox, runs
 from app.store.connections import Connection
 from app.store.store import StoreFull, Unit
 from connectors.errors import Error, Unauthorised
+
+log = structlog.get_logger(__name__)
 
 LEASE = 30.0
 """Seconds after which the lease of a dead process can be taken over. A living one renews it three times in that."""
@@ -112,12 +116,18 @@ def _attempt(
             if not only_push:
                 pull(session)
             push(session)
+    except Busy:
+        raise
     except Held as held:
         return "held", str(held)
     except Unauthorised as error:
         return "paused", f"{error}. Enter new credentials, then: concord connections resume {connection.name}"
-    except (Error, StoreFull) as error:
+    except (Error, StoreFull, Unusable) as error:
         return "failed", str(error)
+    except Exception as error:
+        # A fault of ours, or of a connector: it ends this run and no other one.
+        log.exception("a run failed", connection=connection.name, run=run_id)
+        return "failed", f"this should not happen: {type(error).__name__}: {error}"
     return "done", None
 
 

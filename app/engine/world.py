@@ -17,11 +17,15 @@ Fence = Callable[[Unit], None]
 """Raises where this process has lost the right to write."""
 
 
+class Unusable(Exception):
+    """A connection cannot be opened (its settings, its key, its connector); the message says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """The engine's surroundings.
 
-    open: a connector for a configured account, counting its requests into the tally.
+    open: a connector for a configured account, counting its requests into the tally; raises Unusable.
     mint: a new element id. uid: a new person's uid. owner: this process, in leases and nowhere else.
     at: called at every named write boundary ("pull.page", "push.intent", …): where tests kill the process.
     progress: (connection, phase, done, total or None).

@@ -118,6 +118,25 @@ def unpark(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
     )
 
 
+def unpark_gone(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
+    """These are there after all."""
+    unit.db.execute(
+        sa.delete(losses).where(
+            losses.c.connection_id == connection,
+            losses.c.record.is_(None),
+            unit.among(losses.c.remote_id, remote_ids),
+        )
+    )
+
+
+def waiting(unit: Unit, connection: int, remote_ids: Iterable[str]) -> set[str]:
+    """Which of these records have an arrival that waits."""
+    query = sa.select(losses.c.remote_id).where(
+        losses.c.connection_id == connection, unit.among(losses.c.remote_id, remote_ids)
+    )
+    return set(unit.db.execute(query).scalars())
+
+
 # --- refused records
 
 

@@ -18,6 +18,8 @@ class Unopenable(Exception):
 
 
 Row = Mapping[str, Any]
+WRITER = 0x436F6E636F7264
+"""PostgreSQL's lock of the one unit that writes ("Concord" in ASCII)."""
 
 
 class StoreFull(Exception):
@@ -99,6 +101,8 @@ class Store:
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _tune)
             sa.event.listen(self.engine, "begin", _begin)
+        else:
+            sa.event.listen(self.engine, "begin", _begin_postgres)
 
     @contextlib.contextmanager
     def begin(self, *, durable: bool = False) -> Iterator[Unit]:
@@ -170,3 +174,13 @@ def _begin(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
     connection.exec_driver_sql(f"PRAGMA synchronous={options.get('concord_synchronous', 'FULL')}")
     connection.exec_driver_sql(options.get("concord_begin", "BEGIN"))
+
+
+def _begin_postgres(connection: sa.Connection) -> None:
+    """PostgreSQL as we know SQLite: readers see one moment, and one unit writes at a time. So what a unit has read is
+    true until it commits, and two runs that meet the same new person at once do not both add it."""
+    kind = connection.get_execution_options().get("concord_begin")
+    if kind == "BEGIN":
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    elif kind:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER})")
