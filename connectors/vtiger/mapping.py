@@ -301,17 +301,20 @@ def _fit_name(card: Card, standing: Columns) -> dict[str, Any]:
     stored = _stored({column: part(name, kind) for kind, column in NAME.items()}, standing)
     if not stored[MANDATORY]:
         # Whoever has only a given name gets it as surname, so that nobody reads it twice.
-        stored[MANDATORY] = storable(part(name, "given"), MANDATORY) or storable(_best_name(card), MANDATORY)
+        found = (storable(text, MANDATORY) for text in _names(card))
+        stored[MANDATORY] = next(filter(None, found), "")
         stored[NAME["given"]] = ""
     parts = {kind: stored[column] for kind, column in NAME.items()}
     return {"components": components(parts)} if any(parts.values()) else {}
 
 
-def _best_name(card: Card) -> str:
-    """The best true value for a surname; the title is no name."""
+def _names(card: Card) -> Iterator[str]:
+    """What a person may be called by, the best first. A title is no name."""
     name = card.get("name") or {}
-    rest = [c for c in name.get("components") or () if c["kind"] != "title"]
-    return full_name({**card, "name": {**name, "components": rest}})
+    yield part(name, "given")
+    yield full_name({"name": {**name, "components": [c for c in name.get("components") or () if c["kind"] != "title"]}})
+    for card_field in ("nicknames", "organizations", "emails", "phones"):
+        yield full_name({card_field: card.get(card_field) or {}})
 
 
 def _settle(found: Mapping[str, Element], held: Mapping[str, Element], places: tuple[Place, ...]) -> dict[str, Place]:
