@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from connectors.card import SLOT, VALUE, Card, email_key, fold, part, phone_key
@@ -16,8 +15,7 @@ from connectors.files.mapping import split
 _LINKEDIN: Final = re.compile(r"linkedin\.com/(?:[a-z]{2}/)?in/([^/?#\s]+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(NamedTuple):
     """uid, rev and action are the columns of our own export. natural is what the person is recognised by, "" where a
     row names nobody; name is for telling apart two people who share that."""
 
@@ -57,11 +55,15 @@ class Identity:
         found = self._first(row, self._uid), self._first(row, self._rev), self._first(row, self._action).casefold()
         return Who(self._natural(row, name), name, *found)
 
-    def _filled(self, row: Sequence[str], at: Sequence[int]) -> Iterator[str]:
-        return (text for index in at if row[index] and (text := self._clean(row[index])))
+    def _filled(self, row: Sequence[str], at: Sequence[int]) -> list[str]:
+        clean = self._clean
+        return [text for index in at if row[index] and (text := clean(row[index]))]
 
     def _first(self, row: Sequence[str], at: Sequence[int]) -> str:
-        return next(self._filled(row, at), "").strip() if at else ""
+        for index in at:
+            if row[index] and (text := self._clean(row[index])):
+                return text.strip()
+        return ""
 
     def _name(self, row: Sequence[str]) -> str:
         if self._full and (full := self._first(row, self._full)):
@@ -70,22 +72,25 @@ class Identity:
 
     def _natural(self, row: Sequence[str], name: str) -> str:
         """ "" for a row without name, e-mail address and phone number, whatever its id is."""
-        email = next(self._values(row, "emails", self._emails), "")
-        phone = "" if email else next(self._values(row, "phones", self._phones), "")
+        email = self._value(row, "emails", self._emails)
+        phone = "" if email else self._value(row, "phones", self._phones)
         company = "" if email or phone else _folded(self._first(row, self._company))
         if not (email or phone or name or company):
             return ""
         if own := self._first(row, self._ids):
             return f"id:{own}"
-        for text in self._filled(row, self._services) if self._services else ():
+        for text in self._filled(row, self._services):
             if slug := _LINKEDIN.search(text):
                 return f"linkedin:{unquote(slug[1]).casefold()}"
         if email:
             return f"email:{email_key(email)}"
         return f"phone:{phone_key(phone)}" if phone else f"name:{name}|{company}"
 
-    def _values(self, row: Sequence[str], field: str, at: Sequence[int]) -> Iterator[str]:
-        return (value for text in self._filled(row, at) for value in split(self._layout, field, text) or ())
+    def _value(self, row: Sequence[str], field: str, at: Sequence[int]) -> str:
+        for index in at:
+            if row[index] and (found := split(self._layout, field, self._clean(row[index]))):
+                return found[0]
+        return ""
 
 
 def who(card: Card, uid: str = "") -> Who:

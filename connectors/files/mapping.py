@@ -13,7 +13,6 @@ from connectors.card import (
     SLOT,
     VALUE,
     Card,
-    components,
     fold,
 )
 from connectors.files import cells, names
@@ -126,6 +125,7 @@ class Reader:
     def _name(self, field: str, group: str, columns: list[Column]) -> Step:
         at = [(column.place.prop, column.index) for column in columns]
         own = self.layout.own
+        sounded = [kind for kind in NAME_KINDS if any(prop == f"{kind}.phonetic" for prop, _ in at)]
 
         def step(values: Values, card: Draft) -> None:
             said: dict[str, str] = {}
@@ -135,8 +135,8 @@ class Reader:
             if not said:
                 return
             full = said.pop("full", "")
-            parts = components({kind: said[kind] for kind in NAME_KINDS if kind in said})
-            for kind in NAME_KINDS:
+            parts = [{"kind": kind, "value": said[kind]} for kind in NAME_KINDS if kind in said]
+            for kind in sounded:
                 if phonetic := said.get(f"{kind}.phonetic"):
                     _sounded(parts, kind, phonetic)
             name: dict[str, Any] = {"components": parts} if parts else {}
@@ -144,7 +144,7 @@ class Reader:
                 name["full"] = full
             elif full and not parts:
                 name = names.split(full)
-            elif full and not set(fold(full).split()) <= set(fold(" ".join(c["value"] for c in parts)).split()):
+            elif full and not _within(full, [c["value"] for c in parts]):
                 name["full"] = full
             card["name"] = name
 
@@ -162,15 +162,14 @@ class Reader:
                 return
             street = " ".join(filter(None, (found.get("lines"), found.get("number"))))
             lines = "\n".join(filter(None, (street, *(found.get(f"lines{n}") for n in range(2, 6)))))
-            parts = components({name: found[name] for name in ADDRESS_KINDS if name in found})
+            parts = [{"kind": kind, "value": found[kind]} for kind in ADDRESS_KINDS if kind in found]
             address: dict[str, Any] = {LINES: lines} if lines else {}
             if parts:
                 address["components"] = parts
             if "countryCode" in found:
                 address["countryCode"] = found["countryCode"]
             full = found.get("full", "")
-            known = fold(" ".join([lines, *(c["value"] for c in parts)])).split()
-            if full and (own or not set(fold(full).split()) <= set(known)):
+            if full and (own or not _within(full, [lines, *(c["value"] for c in parts)])):
                 address["full"] = full
             address |= {**said, **kind} | ({} if own else {SLOT: group})
             card.setdefault("addresses", {})[group] = address
@@ -250,6 +249,11 @@ def split(layout: Layout, field: str, text: str) -> list[str] | None:
             return None
         found += values
     return found
+
+
+def _within(whole: str, parts: Iterable[str]) -> bool:
+    """Do these parts say everything that the whole says?"""
+    return set(fold(whole).split()) <= set(fold(" ".join(parts)).split())
 
 
 def _sounded(parts: list[dict[str, str]], kind: str, phonetic: str) -> None:
