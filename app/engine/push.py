@@ -227,8 +227,7 @@ def _deleted(session: Session, unit: Unit, task: Task) -> Settled:
 def _created(session: Session, unit: Unit, person: Person, sent: Card, record: Record) -> bool:
     """A new record is this person's. False where the remote answered with somebody else's record."""
     assert record.card is not None
-    other = links.load(unit, session.id, [record.id]).get(record.id)
-    if other is not None and other.person_id != person.id and other.state == "live":
+    if links.holder(unit, session.id, record.id) not in (None, person.id):
         reason = f"the remote answered with record {record.id}, which is another person's"
         outbox.set_aside(unit, session.id, person.id, reason)
         session.tally.aside += 1

@@ -67,6 +67,19 @@ def load(unit: Unit, connection: int, remote_ids: Iterable[str]) -> dict[str, Li
     return {row.remote_id: Link(*row) for row in unit.db.execute(query)}
 
 
+_HOLDER = sa.select(links.c.person_id).where(
+    links.c.connection_id == sa.bindparam("connection"),
+    links.c.remote_id == sa.bindparam("remote"),
+    links.c.state == "live",
+)
+
+
+def holder(unit: Unit, connection: int, remote_id: str) -> int | None:
+    """The person whose living record this is."""
+    found: int | None = unit.db.execute(_HOLDER, {"connection": connection, "remote": remote_id}).scalar()
+    return found
+
+
 def of_people(
     unit: Unit, person_ids: Iterable[int], *, connection: int | None = None, state: State | None = "live"
 ) -> list[Link]:

@@ -126,10 +126,17 @@ def hold(unit: Unit, connection: int, persons: Iterable[int]) -> None:
     unit.upsert(pushes, rows)
 
 
+_SETTLE_UNCHANGED = sa.delete(pushes).where(
+    pushes.c.connection_id == sa.bindparam("connection"),
+    pushes.c.person_id == sa.bindparam("person"),
+    sa.exists().where(people.c.id == sa.bindparam("person"), people.c.rev == sa.bindparam("rev")),
+)
+
+
 def settle_unchanged(unit: Unit, connection: int, person: int, rev: int) -> bool:
     """Nothing is owed any more, if the person is still at this revision."""
-    same = sa.exists().where(people.c.id == person, people.c.rev == rev)
-    return unit.db.execute(sa.delete(pushes).where(_is(connection, person), same)).rowcount == 1
+    values = {"connection": connection, "person": person, "rev": rev}
+    return unit.db.execute(_SETTLE_UNCHANGED, values).rowcount == 1
 
 
 def settle(unit: Unit, connection: int, persons: Iterable[int]) -> None:

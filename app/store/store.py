@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -46,37 +47,26 @@ class Unit:
         return column == sa.any_(sa.literal(found, postgresql.ARRAY(column.type)))
 
     def insert(self, table: sa.Table, rows: Sequence[Row]) -> None:
-        if rows:
-            self._many(sa.insert(table), table, rows)
+        self._many(table, rows, "insert")
 
     def upsert(self, table: sa.Table, rows: Sequence[Row], *, ignore: bool = False) -> None:
         """Insert; where the primary key is taken, overwrite the columns given, or leave the row as it is."""
+        self._many(table, rows, "ignore" if ignore else "overwrite")
+
+    def _many(self, table: sa.Table, rows: Sequence[Row], mode: Mode) -> None:
+        """Past SQLAlchemy's work per row and per statement: a first pull would spend a third of its time there."""
         if not rows:
             return
-        insert = (sqlite if self.sqlite else postgresql).insert(table)
-        keys = [column.name for column in table.primary_key]
-        if ignore:
-            statement = insert.on_conflict_do_nothing(index_elements=keys)
-        else:
-            changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-            statement = insert.on_conflict_do_update(index_elements=keys, set_=changed)
-        self._many(statement, table, rows)
-
-    def _many(self, statement: sa.Insert, table: sa.Table, rows: Sequence[Row]) -> None:
-        """Execute for many rows, past SQLAlchemy's work per row: a first pull spends a third of its time there."""
-        dialect, names = self.db.dialect, [*rows[0]]
-        compiled = statement.compile(dialect=dialect, column_keys=names)
-        to_driver = {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
+        bulk = _bulk(self.db.dialect, table, tuple(rows[0]), mode)
         columns = [
             [row[name] for row in rows] if process is None else [process(row[name]) for row in rows]
-            for name, process in to_driver.items()
+            for name, process in bulk.columns
         ]
-        if compiled.positional:
-            order = [names.index(name) for name in compiled.positiontup or ()]
-            values: Any = [*zip(*(columns[place] for place in order), strict=True)]
-        else:
-            values = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        self.db.exec_driver_sql(str(compiled), values)
+        values: Any = [*zip(*columns, strict=True)]
+        if bulk.named:
+            names = [name for name, _ in bulk.columns]
+            values = [dict(zip(names, row, strict=True)) for row in values]
+        self.db.exec_driver_sql(bulk.sql, values)
 
     def next_ids(self, table: sa.Table, count: int) -> range | list[int]:
         """Fresh primary keys for rows to be inserted by this unit."""
@@ -86,6 +76,33 @@ class Unit:
         sequence = sa.func.pg_get_serial_sequence(table.name, "id")
         series = sa.func.generate_series(1, count)
         return list(self.db.execute(sa.select(sa.func.nextval(sequence)).select_from(series)).scalars())
+
+
+Mode = Literal["insert", "overwrite", "ignore"]
+
+
+class Bulk(NamedTuple):
+    """A statement for many rows. columns: in the order of its parameters, each with what makes it fit for the driver.
+    named: the driver wants its parameters by name."""
+
+    sql: str
+    columns: list[tuple[str, Callable[[Any], Any] | None]]
+    named: bool
+
+
+@lru_cache(maxsize=256)
+def _bulk(dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...], mode: Mode) -> Bulk:
+    insert = (sqlite if dialect.name == "sqlite" else postgresql).insert(table)
+    keys = [column.name for column in table.primary_key]
+    if mode == "ignore":
+        insert = insert.on_conflict_do_nothing(index_elements=keys)
+    elif mode == "overwrite":
+        changed = {name: insert.excluded[name] for name in names if name not in keys}
+        insert = insert.on_conflict_do_update(index_elements=keys, set_=changed)
+    compiled = insert.compile(dialect=dialect, column_keys=[*names])
+    order = compiled.positiontup if compiled.positional else names
+    processors = {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
+    return Bulk(str(compiled), [(name, processors[name]) for name in order or ()], not compiled.positional)
 
 
 class Store:
