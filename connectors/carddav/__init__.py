@@ -27,7 +27,9 @@ Quirks
   create that it is too large (Radicale's code) or no vCard (Xandikos, with `valid-address-data`): sizes are checked
   before sending.
 - The same UID at another path: 409 on Radicale, accepted by Xandikos and DAViCal (observed-live-others).
-- multiget of what is not there: 404 entries, or silence (DAViCal): then each is asked for by GET.
+- multiget of what is not there: 404 entries, or silence (DAViCal): then each is asked for by GET. Where
+  nothing at all was found, the address book itself is looked for: Xandikos answers a PROPFIND of one that is gone with
+  207, and in it 404 (probed).
 - Radicale 3.9 closes the connection after each answer; writing over 2 or 4 connections at a time was not faster, nor
   on Xandikos (probed: 400 creates 7.4 s, 6.5 s, 6.9 s and 5.9 s, 6.3 s, 6.0 s), so writes go one after the other.
 - Address data in XML comes with LF line ends (XML 1.0 section 2.11).

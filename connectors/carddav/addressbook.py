@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -87,31 +88,31 @@ class AddressBook:
         }
 
     def fetch(self, hrefs: Sequence[str]) -> Iterator[Stored]:
-        """Those of these cards that are there: by multiget, and one by one where it fails or says nothing of them."""
-        book = self.book.url
+        """Those of these cards that are there: by multiget, and one by one where it fails or says nothing of them.
+
+        Raises Unreachable where the address book is gone: its cards must not be taken for deleted one by one.
+        """
         for batch in batched(hrefs, BATCH):
             answers, gone = self._together(batch)
+            told = gone.union(stored.href for stored in answers)
+            answers += self._singly(href for href in batch if dav.path_of(href) not in told)
+            if not answers:
+                self._still_there()
             yield from answers
-            gone.update(stored.href for stored in answers)
-            for href in batch:
-                if dav.path_of(href) not in gone:
-                    try:
-                        yield self._client.get(book, href)
-                    except Missing:
-                        continue
 
     def _together(self, hrefs: Sequence[str]) -> tuple[list[Stored], set[str]]:
         """A multiget. It fails as a whole where one card holds what XML cannot, and on servers without it."""
         try:
             return self._client.multiget(self.book.url, hrefs)
-        except (dav.Malformed, Refused):
-            return [], set()
-        except Missing:
-            self._still_there()
+        except (dav.Malformed, Refused, Missing):
             return [], set()
 
+    def _singly(self, hrefs: Iterable[str]) -> Iterator[Stored]:
+        for href in hrefs:
+            with contextlib.suppress(Missing):
+                yield self._client.get(self.book.url, href)
+
     def _still_there(self) -> None:
-        """Raises Unreachable where the address book is gone: its cards must not be taken for deleted one by one."""
         try:
             self._client.ctag(self.book.url)
         except Missing as missing:

@@ -142,15 +142,13 @@ class Client:
     # --- discovery ---------------------------------------------------------------------------------------------
 
     def properties(self, url: str, names: Iterable[str], depth: int = 0) -> tuple[str, list[dav.Item]]:
-        """PROPFIND, redirects on the same host followed: where it ended, and what it found."""
+        """PROPFIND, redirects on the same host followed: where it ended, and what it found, which is something.
+        Raises Missing."""
         body, headers = dav.propfind(names), {**XML, "depth": str(depth)}
         for _ in range(MAX_REDIRECTS):
             response = self._request("PROPFIND", url, body, headers, redirects=True)
             if response.status_code < 300:
-                try:
-                    return url, self._multistatus(response).items
-                except dav.Malformed as broken:
-                    raise Unreachable(f"the answer of {url} cannot be read: {broken}") from None
+                return url, self._there(url, response)
             url = urljoin(url, response.headers.get("location", url))
         raise Unreachable(f"{self._home.netloc} redirects in circles; type the full URL of the address book")
 
@@ -176,8 +174,7 @@ class Client:
 
     def ctag(self, book: str) -> str | None:
         """The collection's tag, which changes with any card; None where the server has none."""
-        _, items = self.properties(book, (dav.CTAG,))
-        return items[0].text(dav.CTAG) if items else None
+        return self.properties(book, (dav.CTAG,))[1][0].text(dav.CTAG)
 
     def etags(self, book: str) -> list[dav.Item]:
         """PROPFIND depth 1: everything in the book, itself included."""
@@ -261,6 +258,17 @@ class Client:
                 f"with {kind}, not as a CardDAV server; check the url, or wait for the end of its maintenance"
             )
         return dav.multistatus(response.content)
+
+    def _there(self, url: str, response: http.Response) -> list[dav.Item]:
+        """What a PROPFIND found. Xandikos says of what is not there 207, and in it 404."""
+        try:
+            items = self._multistatus(response).items
+        except dav.Malformed as broken:
+            raise Unreachable(f"the answer of {url} cannot be read: {broken}") from None
+        found = [item for item in items if item.status is None or item.status < 400]
+        if not found:
+            raise Missing(f"PROPFIND {url}: there is nothing at this address")
+        return found
 
     def _took_effect(self, response: http.Response) -> None:
         if _is_html(response):

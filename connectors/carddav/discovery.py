@@ -94,8 +94,6 @@ def _helps(item: dav.Item) -> bool:
 
 def _one(client: Client, url: str) -> tuple[str, dav.Item]:
     place, items = client.properties(url, PLACES)
-    if not items:
-        raise Missing(f"{url} says nothing of itself")
     return place, items[0]
 
 
