@@ -24,6 +24,7 @@ Arbiter = Callable[[Path], Side]
 """Who wins a conflict about this path (an element's path for anything inside an element)."""
 
 EMPTY: Card = {}
+FULL: Path = ("name", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def merge(
     work = _Merge(card, view, seen, sent, fit=fit, policy=policy, arbiter=arbiter, eq=eq)
     work.elements()
     work.values()
+    work.full_name()
     return work.result()
 
 
@@ -216,6 +218,13 @@ class _Merge:
 
     # -- the outcome
 
+    def full_name(self) -> None:
+        """A full name that is older than its parts is no longer the name; who shows it himself knows better."""
+        full = self.ours.get(FULL)
+        if full is not None and FULL not in self.now and outdates({edit.path for edit in self.edits}):
+            del self.ours[FULL]
+            self.edits.append(Edit(FULL, full, None))
+
     def result(self) -> Merged:
         card = card_of(self.ours) if self.edits else self.card
         return Merged(
@@ -237,6 +246,12 @@ class _Merge:
                 # Owed again: forget that it was ever there.
                 sent.pop(path, None)
         return sent
+
+
+def outdates(changed: Iterable[Path]) -> bool:
+    """Do these changes make a name's full text outdated? Its parts changed, and it did not."""
+    names = {path for path in changed if path[0] == "name"}
+    return bool(names) and FULL not in names
 
 
 def owed(card: Card, seen: Card, sent: Card, *, fit: Fit, policy: Policy, eq: Equivalence) -> Owed | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from app.core import identity
+from app.core.reconcile import FULL, outdates
 from app.engine.world import World
 from app.store import connections, journal, links, outbox, people, runs
 from app.store.people import Person
@@ -63,6 +64,8 @@ def edit(world: World, uid: str, values: Mapping[Path, Any], actor: str, *, rev:
         card = person.card
         for path, value in values.items():
             card = put(card, path, value)
+        if outdates(values):
+            card = put(card, FULL, None)
         reason = problem(card)
         if reason:
             raise ValueError(reason)
