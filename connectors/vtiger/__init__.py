@@ -13,11 +13,12 @@ Quirks and limits, with the section of the vtiger note or the transcript that sh
 - Times are whole seconds in the server's zone (A4); where that zone has summer time, edits of the repeated hour are
   seen with the next full reading. A version is the time and a digest of the view.
 - No lock (A3): records are read again right before they are written; an edit made between is overwritten.
-- Deleted, missing and forbidden records give the same error (A3); a query tells which it was.
+- Deleted, missing and forbidden records give the same error (A3); a query tells which it was. A record that our user
+  may no longer see cannot be told from a deleted one: connect as an administrator.
 - A contact has 2 e-mail addresses, 6 phone numbers, 2 addresses, 1 organisation, 1 note, a birthday only with its year
   (field map). What has no place stays with us. Addresses of a Lead: 1; phone numbers: 3.
 - Text is cut at the column's length, four-byte characters are lost in utf8mb3 databases, entities are decoded
-  (A3, transcript 03): `fit` does so beforehand.
+  (A3, transcript 03): `fit` does so beforehand, but holds no half of an address, a number or a link.
 - Values that merely look wrong (e-mail, picklist) are stored as they are (A3).
 - `tags` cannot be written, photos only read through other doors, consent (`emailoptout`, `donotcall`) is no card field:
   all are left alone (field map).

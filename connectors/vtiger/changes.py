@@ -111,7 +111,8 @@ class State:
     @classmethod
     def load(cls, cursor: Any, modules: Sequence[str]) -> State:
         """From JSON. Raises CursorExpired where it was made by other settings or another version."""
-        if not isinstance(cursor, dict) or cursor.get("v") != VERSION or list(cursor["modules"]) != list(modules):
+        known = isinstance(cursor, dict) and cursor.get("v") == VERSION
+        if not known or list(cursor.get("modules", ())) != list(modules):
             raise CursorExpired("the place was kept by other settings; everything is listed again")
         rest = {name: value for name, value in cursor.items() if name != "v"}
         rest["modules"] = {name: Watch(**watch) for name, watch in cursor["modules"].items()}

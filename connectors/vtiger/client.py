@@ -78,12 +78,13 @@ READS: Final = frozenset({"getchallenge", "query", "describe", "retrieve", "sync
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who is logged in. version: vTiger's, where it tells. clock: the server's own time."""
+    """Who is logged in. version: vTiger's; admin: sees everything; both where it tells. clock: the server's time."""
 
     id: str
     name: str
-    version: str | None
-    clock: datetime | None
+    version: str | None = None
+    admin: bool | None = None
+    clock: datetime | None = None
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
@@ -183,7 +184,8 @@ class Webservice:
         login = result(body, "login")
         self._session = str(login["sessionName"])
         clock = datetime.fromtimestamp(int(challenge["serverTime"]), UTC)
-        return User(str(login["userId"]), self._username, login.get("vtigerVersion"), clock)
+        admin = login["is_admin"] == "on" if "is_admin" in login else None
+        return User(str(login["userId"]), self._username, login.get("vtigerVersion"), admin, clock)
 
     def _send(self, operation: str, params: Mapping[str, Any], broken: bool = False) -> Mapping[str, Any]:
         reaction = react_broken if broken else react
@@ -227,7 +229,7 @@ def cloud_user(me: Response) -> User | None:
     if me.status_code != 200 or not body.get("success"):
         return None
     found = body["result"]
-    return User(str(found["id"]), str(found.get("user_name") or found["id"]), None, http.server_time(me))
+    return User(str(found["id"]), str(found.get("user_name") or found["id"]), clock=http.server_time(me))
 
 
 # --- operations ------------------------------------------------------------------------------------------------------

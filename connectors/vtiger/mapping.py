@@ -223,7 +223,14 @@ LEADS: Final = Module(
     {"account_id": "company", "title": "designation", "mailing": "lane"},
 )
 MODULES: Final = {module.name: module for module in (CONTACTS, LEADS)}
-FIELDS: Final = frozenset({"name"} | {place.field for place in CONTACTS.places})
+EXACT: Final = frozenset(
+    column
+    for module in MODULES.values()
+    for name in ("emails", "phones", "links")
+    for place in module.fields.get(name, ())
+    for column in place.columns.values()
+)
+"""Columns whose text leads somewhere: half of it would lead somewhere else."""
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -394,6 +401,7 @@ def storable(text: str, column: str) -> str:
 
     Entities are decoded on read (vtiger note A3), so they are sent decoded; characters beyond the basic plane become
     "????" in a utf8mb3 database (transcript 03, "create full"), so they are left out; the rest is cut (`LIMITS`).
+    Of a text that leads somewhere (`EXACT`) it is all or nothing.
     """
     kept, lost = text, 0
     while True:
@@ -404,7 +412,7 @@ def storable(text: str, column: str) -> str:
             break
         kept = plain
     kept = (kept.strip() if lost else kept)[: LIMITS.get(column)]
-    return kept if kept.strip() else ""
+    return kept if kept.strip() and (kept == text or column not in EXACT) else ""
 
 
 def _character(match: re.Match[str]) -> str:

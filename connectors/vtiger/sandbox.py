@@ -514,7 +514,7 @@ class VtigerSandbox:
         def place(row: Row) -> Any:
             return [row.id if name == "id" else row.values[name].casefold() for name in names] + [_shuffled(row.id)]
 
-        if query.order:
+        if names and (names != ["id"] or query.descending):  # records come by id anyway
             best = heapq.nlargest if query.descending else heapq.nsmallest
             rows = best(wanted, matching, key=place)
         else:

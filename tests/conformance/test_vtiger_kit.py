@@ -16,6 +16,8 @@ from connectors.vtiger import CONNECTOR
 from connectors.vtiger.connector import VtigerConnector
 from connectors.vtiger.sandbox import ACCESS_KEY, VtigerSandbox
 
+FIT = [name for name in dir(Conformance) if name.startswith("test_fit_")]
+"""`fit` knows nothing of the server: it is tried on contacts (TestStock) and leads (TestLeads)."""
 START = datetime(2026, 11, 22, 1, 43, 33, tzinfo=UTC)
 
 
@@ -78,13 +80,17 @@ class TestRepaired(Conformance):
 
     @pytest.fixture
     def subject(self, host: Host) -> Subject:
-        return subject_of(host, VtigerSandbox(clock=lambda: START, sync="working", php8=False))
+        subject = subject_of(host, VtigerSandbox(clock=lambda: START, sync="working", php8=False))
+        subject.exempt = dict.fromkeys(FIT, "TestStock tries it")
+        return subject
 
 
 class TestCloud(Conformance):
     @pytest.fixture
     def subject(self, host: Host) -> Subject:
-        return subject_of(host, VtigerSandbox(clock=lambda: START, sync="working", cloud=True, utf8mb4=True))
+        subject = subject_of(host, VtigerSandbox(clock=lambda: START, sync="working", cloud=True, utf8mb4=True))
+        subject.exempt = dict.fromkeys(FIT, "TestStock tries it")
+        return subject
 
 
 class TestLeads(Conformance):

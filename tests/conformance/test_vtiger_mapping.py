@@ -238,6 +238,20 @@ def test_texts_are_cut() -> None:
     assert len(storable("x" * 100_000, "description")) == 100_000
 
 
+def test_no_half_of_an_address_is_held() -> None:
+    """It would be somebody else's."""
+    card = {
+        "emails": {
+            "long": {"address": "a" * 100 + "@x.org"},
+            "b": {"address": "😀b@x.org"},
+            "c": {"address": "c@x.org"},
+        },
+        **phones(phone("5" * 51), phone("4" * 50)),
+    }
+    fitted = fit(card, None, CONTACTS)
+    assert (list(fitted["emails"]), list(fitted["phones"])) == (["c"], ["p1"])
+
+
 def test_a_longer_column_than_ours_is_not_cut_again() -> None:
     """An installation may have widened its columns: what stands there stays."""
     held = view({"lastname": "Lee", "title": "T" * 90}, CONTACTS)
