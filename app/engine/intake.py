@@ -359,12 +359,11 @@ class Intake:
         self.session.tally.refused += len(self._refused)
 
     def _let_live(self) -> None:
-        """Who was deleted and lives on is owed to everybody as if never deleted: what we agreed on then is over."""
-        if not self._revived:
-            return
-        elsewhere = {c.id for c in connections.every(self.unit)} - {self.session.id}
-        deleted_alone = {c.id for c in connections.every(self.unit) if policy_of(c.policy).deletes == "ignore"}
-        links.revive(self.unit, elsewhere - deleted_alone, self._revived)
+        """Who was deleted and lives on is made anew where the deletion took them away."""
+        if self._revived:
+            others = [c for c in connections.every(self.unit) if c.id != self.session.id]
+            ids = [c.id for c in others if policy_of(c.policy).deletes != "ignore"]
+            links.forget_tombstones(self.unit, ids, self._revived)
 
 
 def _answers(record: Record, lost: dict[int, Card], persons: dict[int, Person], eq: Equivalence) -> list[Candidate]:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 from app.core import guard
-from app.core.reconcile import owed
 from app.engine.intake import Intake, record_of
 from app.engine.world import Session
 from app.store import connections, journal, links, outbox, people, runs
@@ -162,10 +161,7 @@ def _gone(session: Session, unit: Unit, link: Link, person: Person) -> None:
     others = links.of_people(unit, [person.id], connection=session.id)
     if person.state != "live" or others or session.policy.deletes == "ignore":
         return
-    change = owed(
-        person.card, link.seen, link.sent, fit=session.connector.fit, policy=session.policy, eq=session.world.eq
-    )
-    if change is not None:
+    if outbox.awaits(unit, session.id, person.id):
         _survives(session, unit, link, person)
         return
     people.update(unit, [replace(person, rev=person.rev + 1, state="archived")], {})

@@ -147,11 +147,15 @@ def forget(unit: Unit, connection: int, remote_id: str) -> None:
     unit.db.execute(sa.delete(links).where(links.c.connection_id == connection, links.c.remote_id == remote_id))
 
 
-def revive(unit: Unit, in_connections: Iterable[int], person_ids: Iterable[int]) -> None:
-    """These persons were deleted and live on: their tombstones go, and whatever else was agreed on is open again."""
-    theirs = sa.and_(unit.among(links.c.connection_id, in_connections), unit.among(links.c.person_id, person_ids))
-    unit.db.execute(sa.delete(links).where(theirs, links.c.state == "gone"))
-    unit.db.execute(sa.update(links).where(theirs).values(sent={}))
+def forget_tombstones(unit: Unit, in_connections: Iterable[int], person_ids: Iterable[int]) -> None:
+    """These persons were deleted there, and live on."""
+    unit.db.execute(
+        sa.delete(links).where(
+            unit.among(links.c.connection_id, in_connections),
+            unit.among(links.c.person_id, person_ids),
+            links.c.state == "gone",
+        )
+    )
 
 
 def shared(unit: Unit, connection: int) -> list[tuple[str, int]]:

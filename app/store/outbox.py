@@ -171,6 +171,12 @@ def retry(unit: Unit, connection: int) -> int:
     return unit.db.execute(query).rowcount
 
 
+def awaits(unit: Unit, connection: int, person: int) -> bool:
+    """Is something on its way to this person there, which they may not know of?"""
+    query = sa.select(pushes.c.state).where(_is(connection, person), pushes.c.state.in_(["owed", "sent"]))
+    return unit.db.execute(query).first() is not None
+
+
 def count(unit: Unit, connection: int, state: State) -> int:
     query = sa.select(sa.func.count()).where(pushes.c.connection_id == connection, pushes.c.state == state)
     return unit.db.execute(query).scalar_one()

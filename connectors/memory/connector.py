@@ -165,8 +165,19 @@ class MemoryConnector:
                 yield Outcome(push.ref, self._record(answer))
             else:
                 unread[answer[0]] = push
-        for record in self.read(list(unread)):
-            yield Outcome(unread[record.id].ref, record)
+        yield from self._read_back(unread)
+
+    def _read_back(self, unread: dict[str, Push]) -> Iterator[Outcome]:
+        """Written, but not shown. What cannot be read back now took effect all the same."""
+        reason = "it is gone again"
+        try:
+            for record in self.read(list(unread)):
+                if record.card is not None:
+                    yield Outcome(unread.pop(record.id).ref, record)
+        except Error as failed:
+            reason = str(failed)
+        for push in unread.values():
+            yield Outcome(push.ref, error=Uncertain(f"written, but not read back: {reason}"))
 
     def _difference(self, push: Push) -> Write | None:
         """The write that makes the record what the push wants; None where it is that already."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from world import EQ, LawWorld, marks
 
 from app.core.align import align
 from app.store import links, outbox, people, tables
@@ -17,7 +18,6 @@ from app.store.people import Person
 from app.store.store import Unit
 from connectors.card import VALUE, Card, Path, full_name, leaves
 from connectors.memory import Profile
-from world import EQ, LawWorld, marks
 
 ROUNDS = 2
 """After people stop, so many rounds and everything agrees."""

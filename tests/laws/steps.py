@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hypothesis import strategies as st
+from world import ELEMENTS, NAME_PARTS, LawWorld, marks
 
 from connectors.card import VALUE
 from connectors.memory import tidy_phones
 from connectors.sandbox import Kind
-from world import ELEMENTS, NAME_PARTS, LawWorld, marks
 
 
 class Step(Protocol):
@@ -83,7 +83,7 @@ class Edit:
         elements = card.setdefault(self.field, {})
         key = sorted(elements)[self.which % len(elements)] if elements else None
         if self.how == "add" or (self.how == "value" and key is None):
-            _add(world, self.at, self.field, elements, world.ledger.enter(real, self.field))
+            _add(world, self.at, self.field, elements, real)
         elif key is None:
             return
         elif self.how == "value":
@@ -96,16 +96,15 @@ class Edit:
             _exchange(world, self.at, self.field, elements, key, move=self.how == "move")
 
 
-def _add(world: LawWorld, at: str, name: str, elements: dict[str, Any], new: dict[str, Any]) -> None:
+def _add(world: LawWorld, at: str, name: str, elements: dict[str, Any], real: int) -> None:
     """Into the first free slot, or at the end of the list."""
     slots = world.remotes[at].profile.slots.get(name)
     if slots is None:
-        elements["new"] = new
+        elements["new"] = world.ledger.enter(real, name)
         return
-    for slot in slots:
-        if slot.name not in elements:
-            elements[slot.name] = {**new, **slot.shown(), "concord:slot": slot.name}
-            return
+    free = next((slot for slot in slots if slot.name not in elements), None)
+    if free is not None:
+        elements[free.name] = {**world.ledger.enter(real, name), **free.shown(), "concord:slot": free.name}
 
 
 def _exchange(world: LawWorld, at: str, name: str, elements: dict[str, Any], key: str, *, move: bool) -> None:
@@ -172,7 +171,8 @@ class Clash:
 
 @dataclass(frozen=True)
 class Delete:
-    """A human deletes a record; again: and enters it anew, without what they forgot."""
+    """A human deletes a record; again: and enters it anew, without what they forgot (where all agreed before; who is
+    renamed elsewhere at that moment becomes two)."""
 
     at: str
     record: int = 0
@@ -184,15 +184,18 @@ class Delete:
             return
         record = records[self.record % len(records)]
         card = world.remotes[self.at].card(record) or {}
+        real, again = world.ledger.owner(card), self.again and world.agreed
         world.delete(self.at, record)
-        if self.again:
-            world.add(self.at, {name: card[name] for name in ("name", "emails") if name in card})
+        if again:
+            anew = world.add(self.at, {name: card[name] for name in ("name", "emails") if name in card})
+            if real and anew:
+                world.strangers[real] = {(self.at, anew)}
 
 
 @dataclass(frozen=True)
 class Run:
     """One run of one connection. fault: the trouble that its requests meet, after `skip` of them; killed: dies at that
-    write boundary; meanwhile: what a human does when the run is at that boundary."""
+    boundary (of transactions, requests and named ones); meanwhile: what a human does at that boundary."""
 
     at: str
     fault: Kind | None = None
@@ -209,7 +212,7 @@ class Run:
             step = self.meanwhile[1]
             world.meanwhile = (self.meanwhile[0], lambda: step.do(world))
         if self.killed:
-            world.run_killed(self.at, self.killed)
+            world.run_killed(self.at, lambda name, number: number == self.killed)
         else:
             world.run(self.at)
         remote.faults.clear()
@@ -265,17 +268,22 @@ def play(world: LawWorld, steps: Sequence[Step]) -> LawWorld:
 # --- random histories ----------------------------------------------------------------------------------------
 
 FAULTS: tuple[Kind, ...] = ("throttle", "unavailable", "html", "error_after", "lost_before", "lost_after")
-SWITCHES = ("short_pages", "tidy", "plain", "expired", "lying")
+SWITCHES = ("short_pages", "tidy", "plain", "behind", "current", "expired", "lying")
+
+
+def newcomers(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
+    fields = st.lists(st.sampled_from(ELEMENTS), max_size=4).map(tuple)
+    return st.builds(Add, at, fields, st.none() | at)
 
 
 def people(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
     """What people do."""
     few = st.integers(0, 3)
     fields = st.sampled_from(ELEMENTS)
-    hows = st.sampled_from(["value", "value", "add", "remove", "swap", "move", "relabel"])
+    hows = st.sampled_from(["value", "add", "remove", "swap", "move", "relabel"])
     return st.one_of(
-        st.builds(Add, at, st.lists(fields, max_size=4).map(tuple), st.none() | at, st.just(False)),
-        st.builds(Add, at, st.lists(fields, max_size=2).map(tuple), shares=st.just(True)),
+        newcomers(at),
+        st.builds(Add, at, shares=st.just(True)),
         st.builds(Edit, at, hows, fields, few, few),
         st.builds(Edit, at, hows, st.sampled_from(["phones", "emails"]), few, few),
         st.builds(Rename, at, st.sampled_from(NAME_PARTS), few, st.booleans()),
@@ -290,9 +298,12 @@ def runs(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
 
 def trouble(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
     """What goes wrong."""
+    locked = st.sampled_from(["book", "list"])  # a human can be seen there between our read and our write
+    edit = st.builds(Edit, locked, st.sampled_from(["value", "remove", "add"]), st.sampled_from(ELEMENTS))
     return st.one_of(
         st.builds(Run, at, st.sampled_from(FAULTS), st.integers(0, 6)),
-        st.builds(Run, at, killed=st.integers(1, 12)),
+        st.builds(Run, at, killed=st.integers(1, 40)),
+        st.builds(Run, at, meanwhile=st.tuples(st.integers(1, 8), edit)),
         st.builds(Switch, at, st.sampled_from(SWITCHES)),
         st.builds(Wait, st.sampled_from([1.0, 40.0])),
     )

@@ -6,18 +6,24 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from laws import at_peace
-from steps import Settle, Step, people, play, runs, trouble
+from steps import Settle, Step, newcomers, people, play, runs, trouble
 from world import LawWorld
 
-EVERYWHERE = st.sampled_from(["book", "crm", "mail", "list"])
+AT = st.sampled_from(["book", "crm", "mail", "list"])
 
 
-PEACEFUL = st.lists(
-    st.one_of(people(EVERYWHERE), people(EVERYWHERE), runs(EVERYWHERE), st.just(Settle())), max_size=12
-)
-TROUBLED = st.lists(st.one_of(people(EVERYWHERE), runs(EVERYWHERE), trouble(EVERYWHERE)), max_size=12)
+def histories(*later: st.SearchStrategy[Step], settled: bool = True) -> st.SearchStrategy[list[Step]]:
+    """Some people are entered, and perhaps everything agrees; then these things happen."""
+    before = st.lists(newcomers(AT), min_size=1, max_size=3)
+    pause = st.sampled_from([[Settle()], []]) if settled else st.just([])
+    return st.tuples(before, pause, st.lists(st.one_of(*later), min_size=1, max_size=10)).map(
+        lambda parts: [*parts[0], *parts[1], *parts[2]]
+    )
+
+
+PEACEFUL = histories(people(AT), people(AT), runs(AT))
+TROUBLED = histories(people(AT), runs(AT), trouble(AT))
 
 
 @given(PEACEFUL)

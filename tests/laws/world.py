@@ -154,8 +154,8 @@ class LawWorld:
         self.clock = Clock()
         self.ledger = Ledger()
         self.numbers = count(1)
-        self.url, self.dead = url, False
-        self.kill_at: int | None = None
+        self.url, self.running, self.dead = url, False, False
+        self.kill_at: Callable[[str, int], bool] | None = None
         self.meanwhile: tuple[int, Callable[[], None]] | None = None
         self.strangers: dict[int, set[tuple[str, str]]] = {}
         """Records of one real person entered in two systems."""
@@ -191,43 +191,62 @@ class LawWorld:
         return str(uuid.UUID(int=next(self.numbers)))
 
     def _time(self) -> datetime:
-        if self.dead:
-            raise Killed("a dead process opens no transaction")
+        """The engine's clock; it looks at it at the beginning of every transaction."""
+        if self.running:
+            self._die_here("begin")
         return self.clock()
 
     def _open(self, connection: Connection, tally: Tally) -> Connector:
-        context = Context(self.clock, self.clock.wait, lambda: 0.5, tally.count_request)
+        def request(method: str, sent: int, received: int) -> None:
+            tally.count_request(method, sent, received)
+            self._boundary(f"request {method}")
+
+        context = Context(self.clock, self.clock.wait, lambda: 0.5, request)
         return self.connect(self.remotes[connection.name], context)
 
     def _boundary(self, name: str) -> None:
-        self.points.append(name)
-        if self.meanwhile and len(self.points) == self.meanwhile[0]:
-            _, act = self.meanwhile
-            self.meanwhile = None
+        """Outside any transaction: what was decided is in the store, what was answered is not."""
+        self._die_here(name)
+        if self.meanwhile is None:
+            return
+        countdown, act = self.meanwhile
+        self.meanwhile = (countdown - 1, act) if countdown > 1 else None
+        if self.meanwhile is None:
+            self.running = False
             act()
-        if self.kill_at is not None and len(self.points) == self.kill_at:
+            self.running = True
+
+    def _die_here(self, name: str) -> None:
+        if self.dead:
+            raise Killed("the dead do nothing")
+        self.points.append(name)
+        if self.kill_at is not None and self.kill_at(name, len(self.points)):
             self.dead = True
             raise Killed(name)
 
     # -- the engine runs
 
     def run(self, name: str, *, release: bool = False) -> Report:
-        self.points = []
-        report = sync(self.engine, name, release=release)
+        self.points, self.running = [], True
+        try:
+            report = sync(self.engine, name, release=release)
+        finally:
+            self.running = False
+        assert "should not happen" not in (report.message or ""), report.message
         self.reports.append(report)
         return report
 
-    def run_killed(self, name: str, point: int) -> bool:
-        """Run, and die at that boundary. Did it come so far?"""
-        self.kill_at = point
+    def run_killed(self, name: str, at: Callable[[str, int], bool]) -> str | None:
+        """Run, and die at the first boundary where `at(name, number)`. Its name, or None where it came through."""
+        self.kill_at = at
         try:
             self.run(name)
-        except Killed:
+        except Killed as killed:
             self.restart()
-            return True
+            return str(killed)
         finally:
             self.kill_at = None
-        return False
+        return None
 
     def restart(self) -> None:
         """Throw the process away and start another on the same database, when the dead one's lease has run out."""
@@ -250,7 +269,7 @@ class LawWorld:
             remote.faults.clear()
             remote.faults.log.clear()
             remote.behind = 0
-            remote.secret = "open sesame"  # noqa: S105
+            remote.secret = "open sesame"
             with self.store.begin() as unit:
                 connections.update(unit, self.ids[name], state="active", reason=None)
         self.meanwhile = None
