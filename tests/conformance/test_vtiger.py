@@ -573,7 +573,9 @@ def test_more_newcomers_than_are_asked_for_one_by_one(world: World, monkeypatch:
     assert mirror.pull().gone == {ids[2]}
 
 
-def test_a_cursor_is_plain_json_and_bounded(world: World, box: VtigerSandbox) -> None:
+@pytest.mark.parametrize("sync", ["broken", "working"])
+def test_a_cursor_is_plain_json_and_bounded(world: World, sync: str) -> None:
+    box = world.serve(sync=sync)
     box.seed({"lastname": f"Lee{n}", "accountname": f"Firm{n}"} for n in range(1_500))
     mirror = Mirror(world.open())
     mirror.pull()
