@@ -100,7 +100,7 @@ def start(settings: Settings | None = None) -> Application:
 
     relax_gc()
     settings = settings or load()
-    logs.setup(settings)
+    logs.later(settings)
     file = settings.database_file
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -113,9 +113,9 @@ def start(settings: Settings | None = None) -> Application:
 
 def relax_gc() -> None:
     """Look for cycles seldom: cards have none, and looking costs a first pull a fifth of its time."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
 
 def split_secrets(system: System, settings: ConnectorSettings) -> tuple[dict[str, Any], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ Name = Annotated[str, typer.Argument(help="A connection.")]
 
 def main() -> None:
     """The console script. Nobody ever sees a traceback for something that they can mend."""
+    gc.disable()  # until all is imported (bootstrap.relax_gc): looking for cycles meanwhile is a tenth of a start
     try:
         app()
     except KeyboardInterrupt:

@@ -6,8 +6,6 @@ import logging
 import sys
 from typing import Any, TextIO
 
-import structlog
-
 from app.secrets import redact
 from app.settings import Settings
 
@@ -15,11 +13,38 @@ _CHATTY = ("httpx", "httpcore", "googleapiclient", "alembic", "apscheduler")
 """Libraries that tell about every request; their warnings are worth a line, the rest only when debugging."""
 
 
+class Later(logging.Handler):
+    """Sets logging up at the first line: most commands write none, and structlog takes long to import."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def emit(self, record: logging.LogRecord) -> None:
+        setup(self._settings)
+        logging.getLogger().handle(record)
+
+
+def later(settings: Settings) -> None:
+    """`setup`, as soon as there is something to say."""
+    root = logging.getLogger()
+    root.handlers[:] = [Later(settings)]
+    _levels(settings)
+
+
+def _levels(settings: Settings) -> None:
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    logging.getLogger().setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(level if level <= logging.DEBUG else logging.WARNING)
+
+
 def setup(settings: Settings, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's lines to `stream` (standard error), as `settings` say."""
+    import structlog
+
     out = stream or sys.stderr
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not out.isatty())
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -42,9 +67,7 @@ def setup(settings: Settings, stream: TextIO | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(level if level <= logging.DEBUG else logging.WARNING)
+    _levels(settings)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connectors.contract import System
-from connectors.sandbox import Sandbox
+
+if TYPE_CHECKING:  # a sandbox brings a web server along
+    from connectors.sandbox import Sandbox
 
 GROUP = "concord.connectors"
 

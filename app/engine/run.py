@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-
-import structlog
 
 from app.engine.pull import Held, pull
 from app.engine.push import push, recover
@@ -18,7 +17,7 @@ from app.store.connections import Connection
 from app.store.store import StoreFull, Unit
 from connectors.errors import Error, Unauthorised
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 LEASE = 30.0
 """Seconds after which the lease of a dead process can be taken over. A living one renews it three times in that."""
@@ -126,7 +125,7 @@ def _attempt(
         return "failed", str(error)
     except Exception as error:
         # A fault of ours, or of a connector: it ends this run and no other one.
-        log.exception("a run failed", connection=connection.name, run=run_id)
+        log.exception("run %d of %s failed", run_id, connection.name)
         return "failed", f"this should not happen: {type(error).__name__}: {error}"
     return "done", None
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 
 class Unopenable(Exception):
@@ -44,7 +44,7 @@ class Unit:
         if self.sqlite:
             listed = sa.func.json_each(orjson.dumps(found).decode()).table_valued("value")
             return column.in_(sa.select(listed.c.value))
-        return column == sa.any_(sa.literal(found, postgresql.ARRAY(column.type)))
+        return column == sa.any_(sa.literal(found, sa.ARRAY(column.type)))
 
     def insert(self, table: sa.Table, rows: Sequence[Row]) -> None:
         self._many(table, rows, "insert")
@@ -92,7 +92,7 @@ class Bulk(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _bulk(dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...], mode: Mode) -> Bulk:
-    insert = (sqlite if dialect.name == "sqlite" else postgresql).insert(table)
+    insert: Any = import_module(f"sqlalchemy.dialects.{dialect.name}").insert(table)
     keys = [column.name for column in table.primary_key]
     if mode == "ignore":
         insert = insert.on_conflict_do_nothing(index_elements=keys)
