@@ -92,7 +92,7 @@ class Intake:
             news = News(record, digest(record.card))
             if self._is_news(news, link):
                 changed.append(news)
-            elif record.version != link.version and not self._is_old(record, link):
+            elif record.version != link.version and news.digest == link.digest and not self._is_old(record, link):
                 self._versions.append(record)
 
     def _is_news(self, news: News, link: Brief) -> bool:
@@ -100,10 +100,16 @@ class Intake:
             return False
         # Some remotes show the state before our last write for a while.
         lag = timedelta(seconds=self.session.connector.capabilities.lag)
-        lagging = link.written is not None and self.unit.now - link.written < lag
+        lagging = (
+            link.written is not None and self.unit.now - link.written < lag and not self._is_newer(news.record, link)
+        )
         if link.state == "gone":
             return not (lagging and news.digest == link.digest)
         return news.digest != link.digest and not (lagging and news.digest == link.prior)
+
+    @staticmethod
+    def _is_newer(record: Record, link: Brief) -> bool:
+        return record.modified is not None and link.modified is not None and record.modified > link.modified
 
     @staticmethod
     def _is_old(record: Record, link: Brief) -> bool:
@@ -151,11 +157,12 @@ class Intake:
             eq=self.eq,
         )
 
-    def _apply(self, person: Person, news: News, merged: Merged, link: Link | None) -> None:
+    def _apply(self, person: Person, news: News, merged: Merged, link: Link | None, *, revive: bool = False) -> None:
+        """The record is this person's. revive: that it is there at all says that the person lives."""
         record, at = news.record, earlier(news.record.modified, self.unit.now)
         for clash in merged.conflicts:
             self._clash(person.id, clash.path, clash.ours, clash.theirs, clash.kept)
-        if merged.edits or (person.state != "live" and merged.conflicts):
+        if merged.edits or (person.state != "live" and (revive or merged.conflicts)):
             self._edit(person, merged, at)
         self._link(self._linked(person.id, news, merged.seen, merged.sent, link))
         runs.keep_blobs(self.unit, record.blobs)
@@ -185,7 +192,7 @@ class Intake:
     # -- records of persons we do not know (yet)
 
     def _strangers(self, strangers: Sequence[News]) -> None:
-        if not strangers or not self._pulls_anything():
+        if not strangers:
             return
         wanted = {news.record.id: self._keys_of(news.record) for news in strangers}
         holders = people.by_keys(self.unit, {key for keys in wanted.values() for key in keys})
@@ -199,6 +206,8 @@ class Intake:
             assert record.card is not None
             answers = _answers(record, lost, self.people, self.eq)
             chosen = identity.choose(record.card, answers or self._candidates(wanted[record.id], holders, here))
+            if chosen is None and not self._pulls_anything():
+                continue  # somebody of theirs, of whom nothing may be taken
             if chosen is None:
                 person = self._newcomer(next(numbers), news, wanted[record.id])
             elif answers:
@@ -221,7 +230,7 @@ class Intake:
             view = align(news.record.card, [person.card], self.eq, self.session.world.mint)
             self._link(self._linked(person.id, news, view, self.fit(person.card, view)))
         else:
-            self._apply(person, news, self._merge(person, news, None), None)
+            self._apply(person, news, self._merge(person, news, None), None, revive=True)
 
     def answer(self, person: Person, record: Record, sent: Card) -> None:
         """This record was made by our create of this person, whose answer never came."""
@@ -239,8 +248,10 @@ class Intake:
         self._own.add(person.id)
 
     def _predates_deletion(self, person: Person, record: Record) -> bool:
+        if record.modified is None:  # what a first listing shows may be old; what comes later was made later
+            return self.session.connection.cursor is None
         last = journal.last_change(self.unit, person.id, ())
-        return record.modified is not None and last is not None and record.modified <= last[1]
+        return last is not None and record.modified <= last[1]
 
     def _pulls_anything(self) -> bool:
         policy = self.session.policy

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from app.core import guard
+from app.core import guard, identity
 from app.engine.intake import Intake, record_of
 from app.engine.world import Session
 from app.store import connections, journal, links, outbox, people, runs
@@ -159,16 +159,30 @@ def _gone(session: Session, unit: Unit, link: Link, person: Person) -> None:
     """A record was deleted there."""
     links.save(unit, [replace(link, state="gone")])
     others = links.of_people(unit, [person.id], connection=session.id)
-    if person.state != "live" or others or session.policy.deletes == "ignore":
+    if person.state != "live" or others or session.policy.deletes == "ignore" or not _reads(session):
         return
-    if outbox.awaits(unit, session.id, person.id):
+    if not _writes(session):
+        last = journal.last_change(unit, person.id, ())
+        if last is not None and last[0] != session.id:
+            return  # others have edited what this connection is never told of
+    elif outbox.awaits(unit, session.id, person.id):
         _survives(session, unit, link, person)
         return
-    people.update(unit, [replace(person, rev=person.rev + 1, state="archived")], {})
+    state: people.State = "deleted" if session.policy.deletes == "propagate" else "archived"
+    gone = replace(person, rev=person.rev + 1, state=state)
+    people.update(unit, [gone], {person.id: identity.keys_of(person.card, session.world.eq)})
     _log(session, unit, person, person.card, None)
     session.tally.archived += 1
     if session.policy.deletes == "propagate":
         outbox.owe(unit, connections.receivers(unit, session.id), [person.id])
+
+
+def _reads(session: Session) -> bool:
+    return session.policy.direction in ("both", "pull")
+
+
+def _writes(session: Session) -> bool:
+    return session.policy.direction in ("both", "push")
 
 
 def _survives(session: Session, unit: Unit, link: Link, person: Person) -> None:

@@ -81,7 +81,12 @@ def _tasks(session: Session, person: Person, held: Sequence[Link], level: list[L
     policy, can = session.policy, session.connector.capabilities
     live = [link for link in held if link.state == "live"]
     if person.state != "live":
-        if policy.deletes == "propagate" and can.deletes and policy.direction in ("both", "push"):
+        if (
+            person.state == "deleted"
+            and policy.deletes == "propagate"
+            and can.deletes
+            and policy.direction in ("both", "push")
+        ):
             yield from (Task(person, link, None) for link in live)
         return
     for link in live:
@@ -165,6 +170,7 @@ def _write(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) ->
             session.world.at("push.written")
             task = open_tasks.pop(outcome.ref)
             with session.store.begin() as unit:
+                session.fence(unit)
                 what = _settle(session, unit, task, outcome)
             again |= what != "done"
             if what == "read":
@@ -189,13 +195,9 @@ def _settle(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settl
         return _succeeded(session, unit, task, outcome.record)
     if isinstance(error, Missing) and task.owed is None:
         return _deleted(session, unit, task)
-    if isinstance(error, Missing) and task.link is not None:
-        # Gone under us: the deletion is weighed with the others at the end of the next pull.
-        runs.park(unit, session.id, session.run_id, {task.link.remote_id: None})
-        outbox.mark_owed(unit, session.id, [person])
-    elif isinstance(error, Stale) or (isinstance(error, Uncertain) and task.link is not None):
-        return "read"
-    elif not isinstance(error, Uncertain):  # an uncertain create stays as it is: `recover` looks for it
+    if task.link is not None and isinstance(error, Stale | Missing | Uncertain):
+        return "read"  # a refused write proves no deletion: wrong rights look alike
+    if not isinstance(error, Uncertain):  # an uncertain create stays as it is: `recover` looks for it
         outbox.set_aside(unit, session.id, person, str(error))
         session.tally.aside += 1
     return "done"
@@ -285,6 +287,7 @@ def _reread(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -
     ids = [task.link.remote_id for task in tasks if task.link is not None]
     records = [*session.connector.read(ids)]
     with session.store.begin() as unit:
+        session.fence(unit)
         intake = Intake(session, unit)
         intake.take(records)
         intake.flush()
@@ -322,6 +325,7 @@ def _recover_known(session: Session, held: Sequence[Link]) -> None:
         return
     records = [*session.connector.read([link.remote_id for link in held])]
     with session.store.begin() as unit:
+        session.fence(unit)
         intake = Intake(session, unit)
         intake.take(records)
         intake.flush()
@@ -345,17 +349,21 @@ def _recover_creates(session: Session, due: Sequence[Due], found: dict[int, Pers
     with session.store.begin() as unit:
         session.fence(unit)
         intake = Intake(session, unit)
+        persons = people.load(unit, [task.person.id for task, _, _ in tasks.values()])  # as they are by now
         for ref, (task, sent_at, sent) in tasks.items():
-            record = _unclaimed(session, unit, answers.get(ref, ()))
+            person = persons[task.person.id]
+            record = _made_by_us(session, unit, person, answers.get(ref, ()))
             if record is not None:
-                intake.answer(task.person, record, sent)
+                intake.answer(person, record, sent)
             if record is not None or sent_at is None or unit.now - sent_at >= lag:
                 outbox.mark_owed(unit, session.id, [task.person.id])
         intake.flush()
     session.world.at("recover.creates")
 
 
-def _unclaimed(session: Session, unit: Unit, found: Sequence[Record]) -> Record | None:
-    """The first record that is nobody's yet: what is somebody else's cannot be what we made."""
+def _made_by_us(session: Session, unit: Unit, person: Person, found: Sequence[Record]) -> Record | None:
+    """The record that our create made: it carries our key, or it has none and is nobody's yet. What is somebody else's
+    cannot be what we made."""
     known = links.briefs(unit, session.id, [record.id for record in found])
-    return next((record for record in found if record.id not in known), None)
+    free = [record for record in found if record.id not in known and record.key in (None, person.uid)]
+    return next(iter(sorted(free, key=lambda record: record.key is None)), None)

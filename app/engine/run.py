@@ -115,8 +115,8 @@ def _attempt(
             if not only_push:
                 pull(session)
             push(session)
-    except Busy:
-        raise
+    except Busy as busy:
+        return "busy", str(busy)
     except Held as held:
         return "held", str(held)
     except Unauthorised as error:
@@ -126,7 +126,7 @@ def _attempt(
     except Exception as error:
         # A fault of ours, or of a connector: it ends this run and no other one.
         log.exception("run %d of %s failed", run_id, connection.name)
-        return "failed", f"this should not happen: {type(error).__name__}: {error}"
+        return "failed", f"this should not happen ({type(error).__name__}); the log has the details"
     return "done", None
 
 
@@ -169,17 +169,20 @@ def lease(world: World, name: str) -> Iterator[Fence]:
     """
     key, owner = f"sync:{name}", f"{world.owner}/{world.mint()}"
 
-    def take(unit: Unit) -> None:
-        if not runs.take_lease(unit, key, owner, LEASE):
-            raise Busy(f"{name} is being synced by another process; try again when that ends")
+    busy = Busy(f"{name} is being synced by another process; try again when that ends")
+
+    def fence(unit: Unit) -> None:
+        if not runs.keep_lease(unit, key, owner, LEASE):
+            raise busy
 
     with world.store.begin() as unit:
-        take(unit)
+        if not runs.take_lease(unit, key, owner, LEASE):
+            raise busy
     stop = threading.Event()
-    heart = threading.Thread(target=_beat, args=(world, take, stop), daemon=True)
+    heart = threading.Thread(target=_beat, args=(world, fence, stop), daemon=True)
     heart.start()
     try:
-        yield take
+        yield fence
     finally:
         stop.set()
         heart.join()
@@ -187,10 +190,12 @@ def lease(world: World, name: str) -> Iterator[Fence]:
             runs.drop_lease(unit, key, owner)
 
 
-def _beat(world: World, take: Fence, stop: threading.Event) -> None:
+def _beat(world: World, fence: Fence, stop: threading.Event) -> None:
     while not stop.wait(LEASE / 3):
         try:
             with world.store.begin() as unit:
-                take(unit)
+                fence(unit)
         except Busy:
             return  # the fence will say so before the next write
+        except Exception:
+            log.warning("a lease could not be renewed; trying again", exc_info=True)

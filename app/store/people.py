@@ -12,7 +12,8 @@ from app.store.store import Unit
 from app.store.tables import keys, people
 from connectors.card import Card, full_name
 
-State = Literal["live", "archived", "erased"]
+State = Literal["live", "archived", "deleted", "erased"]
+"""archived: deleted in one system and left alone in the others; deleted: to be deleted in the others too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ def _row(unit: Unit, person: Person) -> dict[str, object]:
 
 def search(unit: Unit, text: str = "", *, state: State = "live", limit: int = 50, after: int = 0) -> list[Person]:
     """Persons whose name contains the text, or who have exactly this e-mail address or phone number; by id."""
-    query = sa.select(*_COLUMNS).where(people.c.state == state, people.c.id > after)
+    states = ("archived", "deleted") if state == "archived" else (state,)
+    query = sa.select(*_COLUMNS).where(people.c.state.in_(states), people.c.id > after)
     if text:
         exact = sa.select(keys.c.person_id).where(keys.c.value == text.casefold())
         query = query.where(people.c.name.icontains(text, autoescape=True) | people.c.id.in_(exact))

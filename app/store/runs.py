@@ -74,6 +74,19 @@ def take_lease(unit: Unit, name: str, owner: str, seconds: float) -> bool:
     return unit.db.execute(query).rowcount == 1
 
 
+_KEEP = (
+    sa.update(leases)
+    .where(leases.c.name == sa.bindparam("this"), leases.c.owner == sa.bindparam("holder"))
+    .values(until=sa.bindparam("end"))
+)
+
+
+def keep_lease(unit: Unit, name: str, owner: str, seconds: float) -> bool:
+    """Renew one's own lease; False where it is somebody else's by now."""
+    end = unit.now + timedelta(seconds=seconds)
+    return unit.db.execute(_KEEP, {"this": name, "holder": owner, "end": end}).rowcount == 1
+
+
 def drop_lease(unit: Unit, name: str, owner: str) -> None:
     unit.db.execute(sa.delete(leases).where(leases.c.name == name, leases.c.owner == owner))
 

@@ -102,7 +102,7 @@ people = Table(
     Column("id", Id, primary_key=True),
     Column("uid", String(64), nullable=False, unique=True),
     Column("rev", Integer, nullable=False),
-    Column("state", String(16), nullable=False, comment="live | archived | erased"),
+    Column("state", String(16), nullable=False, comment="live | archived | deleted | erased"),
     Column("name", String(200), nullable=False, comment="how it is shown in lists"),
     Column("card", Json, nullable=False),
     Column("updated", Moment, nullable=False),

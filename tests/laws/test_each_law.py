@@ -402,7 +402,7 @@ def test_a_value_that_came_back_before_the_brake_was_released_stays() -> None:
 @pytest.mark.parametrize("at", ["book", "crm", "mail", "list"])
 def test_deleted_everywhere_and_not_brought_back(at: str) -> None:
     world = agreed(Add("book", ("phones",)), Settle(), Delete(at))
-    assert [person.state for person in persons(world)] == ["archived"]
+    assert [person.state for person in persons(world)] == ["deleted"]
     for remote in world.remotes.values():
         assert not remote.cards()
         remote.expire_cursors()
