@@ -53,7 +53,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("uid", sa.String(length=64), nullable=False),
         sa.Column("rev", sa.Integer(), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False, comment="live | archived | erased"),
+        sa.Column("state", sa.String(length=16), nullable=False, comment="live | archived | deleted | erased"),
         sa.Column("name", sa.String(length=200), nullable=False, comment="how it is shown in lists"),
         sa.Column("card", sa.Text(), nullable=False),
         sa.Column("updated", sa.BigInteger(), nullable=False),

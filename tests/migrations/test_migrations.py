@@ -55,6 +55,7 @@ def test_up_down_and_up_again(engine: sa.Engine) -> None:
     assert (current(engine), _tables(engine)) == (None, set())
     assert upgrade(engine)
     assert not upgrade(engine), "an upgrade of an upgraded database must do nothing"
+    # Here? `.venv/bin/alembic revision --autogenerate --rev-id 0002 -m "why"`, and HEAD in migrations/__init__.py.
     assert _drift(engine) == []
 
 
