@@ -71,6 +71,7 @@ def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
     from app.bootstrap import BadConnection
     from app.configure import BadFile
     from app.engine.resolve import Outdated
+    from app.engine.run import Busy
     from app.engine.world import Unusable
     from app.secrets import BadKey
     from app.settings import BadSettings
@@ -82,7 +83,7 @@ def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
     yield (Unauthorised,), PAUSED
     yield (BadFile, BadSettings, BadConnection, UnknownSystem), BAD_INPUT
     yield (LookupError, ValueError, FileNotFoundError, IsADirectoryError, PermissionError), BAD_INPUT
-    yield (Error, Unusable, BadKey, StoreFull, Unopenable, WrongVersion, Outdated, OSError), FAILED
+    yield (Error, Unusable, BadKey, StoreFull, Unopenable, WrongVersion, Outdated, Busy, OSError), FAILED
 
 
 @contextmanager
@@ -131,7 +132,11 @@ def apply(
         show.as_json([{"name": d.name, "system": d.system, "what": d.what} for d in done])
         return
     show.table(None, ["connection", "system", ""], [[d.name, d.system, d.what] for d in done])
-    if any(d.what == "created" for d in done):
+    for d in done:
+        if d.what == "reset":
+            waits = " and waits for your approval" if d.approve == "ask" else ""
+            show.out.print(f"[yellow]![/] {d.name}: another account: it starts over{waits}", soft_wrap=True)
+    if any(d.what in ("created", "reset") for d in done):
         show.out.print("See what a first sync would do: [bold]concord plan[/]")
 
 
@@ -252,6 +257,7 @@ def retry(name: Name, json: Json = False) -> None:
 def consent(name: Name, json: Json = False) -> None:
     """Give a connection the right to your account there (OAuth), in the browser."""
     from app import show
+    from app.configure import consented
     from app.engine.run import find
     from connectors import registry
 
@@ -267,9 +273,11 @@ def consent(name: Name, json: Json = False) -> None:
             return answer
 
         settings = application.connector_settings(system, connection)
-        application.save_secrets(connection.id, system.consent(settings.model_dump(), ask))
+        another = consented(application, connection, system.consent(settings.model_dump(), ask))
     again = f"If it was paused: concord connections resume {name}"
-    _say(json, f"{name} may use your account now. {again}", name=name, consented=True)
+    if another:
+        again = f"It is another account than before, so it starts over: concord plan {name}"
+    _say(json, f"{name} may use your account now. {again}", name=name, consented=True, reset=another)
 
 
 # --- plans and runs

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.bootstrap import Application, split_secrets
 from app.core.policy import Deletes, Direction, Policy
-from app.engine.world import policy_json
-from app.store import connections, outbox
+from app.engine.resolve import stand_still
+from app.engine.run import session_for
+from app.engine.world import Tally, policy_json, policy_of
+from app.store import connections, links, outbox
 from app.store.connections import Connection
 from app.store.store import Unit
 from connectors import registry
@@ -256,17 +258,19 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one declared connection: created | updated | unchanged."""
+    """What became of one declared connection. reset: it is another account now and starts over."""
 
     name: str
     system: str
-    what: Literal["created", "updated", "unchanged"]
+    what: Literal["created", "updated", "unchanged", "reset"]
+    approve: Literal["ask", "auto"]
 
 
 def apply(app: Application, declared: list[Declared]) -> list[Applied]:
     """Make the stored connections as declared, all in one transaction.
 
-    Raises ValueError where a preferred connection does not exist, or a name changed its system.
+    Raises ValueError where a preferred connection does not exist, or a name changed its system; Busy where a change
+    would meet a run of that connection.
     """
     with app.store.begin(durable=True) as unit:
         stored = {connection.name: connection for connection in connections.every(unit)}
@@ -285,7 +289,7 @@ def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connect
     if stored is None:
         secret = app.keyring.encrypt(hidden) if hidden else None
         connections.add(unit, name=entry.name, system=entry.system, state="new", secrets=secret, **wanted)
-        return Applied(entry.name, entry.system, "created")
+        return Applied(entry.name, entry.system, "created", entry.approve)
     if stored.system != entry.system:
         raise ValueError(
             f"{entry.name} is a {stored.system} connection; a {entry.system} one needs another name "
@@ -295,10 +299,61 @@ def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connect
     before = app.keyring.decrypt(stored.secrets) if stored.secrets else {}
     if any(before.get(name) != value for name, value in hidden.items()):
         changed["secrets"] = app.keyring.encrypt({**before, **hidden})
-    if "settings" in changed:
-        changed["cursor"] = None  # it may be another account: look at everything again
     if changed:
         connections.update(unit, stored.id, **changed)
-    if "policy" in changed and stored.state != "new":
+    if not changed or stored.state == "new":
+        return Applied(entry.name, entry.system, "updated" if changed else "unchanged", entry.approve)
+    if _is_another(declared.system, stored.settings, settings):
+        stand_still(app.world(), unit, entry.name)
+        connections.start_over(unit, stored.id)
+        return Applied(entry.name, entry.system, "reset", entry.approve)
+    _look_again(app, unit, stored, changed, entry.policy())
+    return Applied(entry.name, entry.system, "updated", entry.approve)
+
+
+def _is_another(system: System, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Do these settings name two accounts?"""
+    names = {*before, *after} - system.settings.tuning
+    return any(before.get(name) != after.get(name) for name in names)
+
+
+def _look_again(app: Application, unit: Unit, stored: Connection, changed: Mapping[str, Any], policy: Policy) -> None:
+    """What changed may let us see or owe more than before."""
+    before = policy_of(stored.policy)
+    directed = (before.direction, before.fields) != (policy.direction, policy.fields)
+    if directed or "settings" in changed:
+        stand_still(app.world(), unit, stored.name)
+        connections.update(unit, stored.id, cursor=None)
+    if directed:
+        links.forget_digests(unit, stored.id, lambda field: policy.pulls(field) and not before.pulls(field))
+    if "policy" in changed:
         outbox.owe_everybody(unit, stored.id)
-    return Applied(entry.name, entry.system, "updated" if changed else "unchanged")
+
+
+# --- consent
+
+SAMPLE = 20
+"""Known records of which an account must hold one to be the one that we know."""
+
+
+def consented(app: Application, connection: Connection, granted: Mapping[str, str]) -> bool:
+    """Store what a consent brought; True where it is another account's, and the connection starts over.
+
+    The remote is asked for some of the records that we know. Raises the connector's errors where it does not answer,
+    and Busy while the connection runs; the consent is not stored then.
+    """
+    world = app.world()
+    hidden = app.keyring.decrypt(connection.secrets) if connection.secrets else {}
+    secrets = app.keyring.encrypt({**hidden, **granted})
+    with app.store.read() as unit:
+        known = sorted(links.live_ids(unit, connection.id))[:SAMPLE]
+    another = bool(known)
+    if known:
+        with session_for(world, replace(connection, secrets=secrets), Tally()) as session:
+            another = all(record.card is None and not record.refused for record in session.connector.read(known))
+    with app.store.begin(durable=True) as unit:
+        stand_still(world, unit, connection.name)
+        connections.update(unit, connection.id, secrets=secrets, cursor=None)
+        if another:
+            connections.start_over(unit, connection.id)
+    return another

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from app.bootstrap import Application
 from app.core.policy import Policy
+from app.engine.resolve import stand_still
 from app.engine.run import Report, sync
 from app.engine.world import policy_json
 from app.store import connections, people, runs
@@ -71,7 +72,9 @@ def _declare(app: Application, name: str, settings: dict[str, Any]) -> None:
         elif stored.system != SYSTEM:
             raise ValueError(f"{name} is the name of a {stored.system} connection; name the source: --as NAME")
         elif stored.settings != settings:
-            connections.update(unit, stored.id, settings=settings)
+            # What was read with other settings is read again, even where the file is the same.
+            stand_still(app.world(), unit, name)
+            connections.update(unit, stored.id, settings=settings, cursor=None)
 
 
 def export_file(app: Application, file: Path, format_: str | None, search: str, progress: Progress) -> Written:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -133,9 +133,15 @@ class Capabilities:
 
 
 class Settings(BaseModel):
-    """Base of a connector's settings. Fields of type `SecretStr` are stored encrypted and never shown."""
+    """Base of a connector's settings. Fields of type `SecretStr` are stored encrypted and never shown.
+
+    tuning: those that do not say which account it is. When any other one changes that is not secret, it is another
+    account, and everything known of the former one's records is forgotten.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tuning: ClassVar[frozenset[str]] = frozenset()
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from app.core import identity
 from app.core.reconcile import FULL, outdates
+from app.engine.run import LEASE, Busy
 from app.engine.world import World
 from app.store import connections, journal, links, outbox, people, runs
 from app.store.people import Person
@@ -98,15 +99,29 @@ def put(card: Card, path: Path, value: Any) -> Card:
     return card_of(parts)
 
 
+def stand_still(world: World, unit: Unit, name: str) -> None:
+    """Nobody syncs this connection until this unit of work ends, so that no run stores its old cursor over ours.
+
+    Raises Busy.
+    """
+    key, owner = f"sync:{name}", f"{world.owner}/{world.mint()}"
+    if not runs.take_lease(unit, key, owner, LEASE):
+        raise Busy(f"{name} is being synced right now; nothing was changed. Try again when that ends")
+    runs.drop_lease(unit, key, owner)  # the row stays locked until the commit
+
+
 def retry(world: World, name: str) -> int:
-    """Try again everything that was set aside in a connection; how many."""
+    """Try again everything that was set aside in a connection; how many. Persons that a human held back stay so.
+
+    Raises LookupError, and Busy while the connection runs.
+    """
     with world.store.begin(durable=True) as unit:
         connection = connections.by_name(unit, name)
         if connection is None:
             raise LookupError(f"no connection is called {name!r}")
         refused = runs.refusals(unit, connection.id)
         if refused:
-            # They are read again with the next full listing.
-            runs.accept(unit, connection.id, [refusal.remote_id for refusal in refused])
+            # They are read again with the next full listing, and stand here until they are taken.
+            stand_still(world, unit, name)
             connections.update(unit, connection.id, cursor=None)
         return outbox.retry(unit, connection.id) + len(refused)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from app.store.store import Unit
-from app.store.tables import connections
+from app.store.tables import aliases, conflicts, connections, links, losses, pushes, refused
 
 State = Literal["new", "active", "paused"]
 
@@ -64,6 +64,19 @@ def update(unit: Unit, connection: int, **values: Any) -> None:
 def remove(unit: Unit, connection: int) -> None:
     """Forget a connection with its links, cursor and outbox. The persons stay, and so does the journal."""
     unit.db.execute(sa.delete(connections).where(connections.c.id == connection))
+
+
+def start_over(unit: Unit, connection: int) -> None:
+    """It is another account: nothing that is known of the records of the former one holds for this one's, even where
+    they have the same ids. It waits for its first contact again."""
+    for table in (links, aliases, losses, pushes, refused):
+        unit.db.execute(sa.delete(table).where(table.c.connection_id == connection))
+    unit.db.execute(
+        sa.update(conflicts)
+        .where(conflicts.c.connection_id == connection, conflicts.c.open)
+        .values(open=False, kept="ours")
+    )
+    update(unit, connection, state="new", reason=None, cursor=None, cleared=None)
 
 
 def receivers(unit: Unit, source: int | None) -> list[int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -145,6 +145,32 @@ def rename(unit: Unit, connection: int, old: str, new: str) -> None:
 def forget(unit: Unit, connection: int, remote_id: str) -> None:
     """Not even a tombstone is left."""
     unit.db.execute(sa.delete(links).where(links.c.connection_id == connection, links.c.remote_id == remote_id))
+
+
+def forget_digests(unit: Unit, connection: int, gained: Callable[[str], bool]) -> None:
+    """Every record is looked at again when it is read next; its gained fields as if they had never been seen.
+
+    gained: may this field be taken from the remote from now on, and could it not before?
+    """
+    after = ""
+    while batch := _some(unit, connection, after):
+        after = batch[-1].remote_id
+        save(unit, [_unread(link, gained) for link in batch])
+
+
+def _some(unit: Unit, connection: int, after: str) -> list[Link]:
+    """The next live records by id."""
+    here = sa.and_(links.c.connection_id == connection, links.c.state == "live", links.c.remote_id > after)
+    return [Link(*row) for row in unit.db.execute(sa.select(*_ALL).where(here).order_by(links.c.remote_id).limit(500))]
+
+
+def _unread(link: Link, gained: Callable[[str], bool]) -> Link:
+    seen, sent = _without(link.seen, gained), _without(link.sent, gained)
+    return replace(link, version=None, digest=None, prior=None, seen=seen, sent=sent)
+
+
+def _without(card: Card, gained: Callable[[str], bool]) -> Card:
+    return {field: value for field, value in card.items() if not gained(field)}
 
 
 def forget_tombstones(unit: Unit, in_connections: Iterable[int], person_ids: Iterable[int]) -> None:

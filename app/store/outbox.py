@@ -162,10 +162,10 @@ def aside(unit: Unit, connection: int | None = None) -> Sequence[Aside]:
 
 
 def retry(unit: Unit, connection: int) -> int:
-    """Everything that was set aside or held is tried again; how many."""
+    """Everything that was set aside is tried again; how many."""
     query = (
         sa.update(pushes)
-        .where(pushes.c.connection_id == connection, pushes.c.state.in_(["aside", "held"]))
+        .where(pushes.c.connection_id == connection, pushes.c.state == "aside")
         .values(state="owed", attempts=0, reason=None)
     )
     return unit.db.execute(query).rowcount

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from pydantic import Field, SecretStr
@@ -25,6 +25,8 @@ XML: Final = {"content-type": "application/xml; charset=utf-8"}
 
 class CardDAVSettings(Settings):
     """An account on a CardDAV server."""
+
+    tuning: ClassVar[frozenset[str]] = frozenset({"verify_tls", "rate"})
 
     url: str = Field(
         min_length=1,

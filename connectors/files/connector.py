@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 from pydantic import Field, field_validator
@@ -29,6 +29,11 @@ FIELDS: Final = frozenset({*VALUE, "kind", "name", "keywords"})
 
 class FileSettings(Settings):
     """Where the file is, and what a person decided about it."""
+
+    # The same source comes from another folder each time; who a row is, is told by what is in it.
+    tuning: ClassVar[frozenset[str]] = frozenset(
+        {"path", "format", "region", "sheet", "columns", "delimiter", "encoding", "snapshot"}
+    )
 
     path: str = Field(description="The file: CSV, TSV, XLSX, vCard (.vcf) or JSContact (.json).")
     format: Format | None = Field(None, description="What is in it; found out by its content where absent.")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pydantic import Field, SecretStr
 
@@ -38,6 +38,9 @@ class GoogleSettings(Settings):
     minute, note 7). page_size: contacts a listing page.
     photos: whether photos are read and written (one more request for each contact with a photo that changed).
     """
+
+    # Another client_id needs another consent, and that finds out whose account it is.
+    tuning: ClassVar[frozenset[str]] = frozenset({"auth_uri", "token_uri", "client_id", "rate", "page_size", "photos"})
 
     url: str = "https://people.googleapis.com/"
     auth_uri: str = AUTH_URI

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -49,6 +49,10 @@ class VtigerSettings(Settings):
     full_every: hours after which everything is read again, to find what leaves no trace.
     rate: most requests a second. verify_tls: False accepts any certificate.
     """
+
+    tuning: ClassVar[frozenset[str]] = frozenset(
+        {"leads", "create_as", "owner", "server_zone", "full_every", "rate", "verify_tls"}
+    )
 
     url: Annotated[str, AfterValidator(_web_address)]
     username: str
