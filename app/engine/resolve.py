@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 from app.core import identity
 from app.core.reconcile import FULL, outdates
+from app.core.shape import entered, shape
 from app.engine.run import LEASE, Busy
 from app.engine.world import World
 from app.store import connections, journal, links, outbox, people, runs
+from app.store.journal import Conflict
 from app.store.people import Person
 from app.store.store import Unit
-from connectors.card import VALUE, Card, Leaves, Path, card_of, leaves, problem
+from connectors.card import LINES, VALUE, Card, Leaves, Path, card_of, leaves, problem
 
 
 class Outdated(Exception):
@@ -21,22 +23,56 @@ class Outdated(Exception):
 
 
 def decide(world: World, conflict: int, side: Literal["ours", "theirs"], actor: str) -> None:
-    """Settle a conflict. Raises LookupError where there is none of that number."""
+    """Settle an open conflict with a value as it is now: the card's, or what the remote shows.
+
+    Raises LookupError where there is none of that number, ValueError where it cannot be decided (any more).
+    """
     with world.store.begin(durable=True) as unit:
         found = journal.get_conflict(unit, conflict)
         if found is None:
             raise LookupError(f"there is no conflict {conflict}")
-        clash, _ = found
+        clash, is_open = found
         person = people.load(unit, [clash.person_id])[clash.person_id]
-        value = clash.theirs if side == "theirs" else clash.ours
-        if not clash.path:
-            raise LookupError("this conflict is about a whole person; delete or restore the person instead")
-        card = put(person.card, clash.path, value)
-        if card != person.card:
-            store_edit(unit, world, person, card, actor)
+        if not is_open:
+            raise ValueError(
+                f"conflict {conflict} is settled already ({clash.kept}); to change the value: "
+                f"concord people edit {person.uid[:8]} PATH=VALUE"
+            )
+        _must_live(person)
+        if side == "theirs":
+            path, value = _theirs(unit, person, clash)
+            card = _edited(person.card, {path: value})
+            if card != person.card:
+                store_edit(unit, world, person, card, actor)
         _forget_sent(unit, clash.person_id, clash.connection_id, clash.path)
         outbox.owe(unit, [clash.connection_id], [clash.person_id])
         journal.close_conflict(unit, conflict, side)
+
+
+def _theirs(unit: Unit, person: Person, clash: Conflict) -> tuple[Path, Any]:
+    """What the remote shows now where the conflict was, and where it goes in the card: an element that only one of the
+    two has comes or goes whole."""
+    path = clash.path
+    shown = [leaves(link.seen) for link in links.of_people(unit, [person.id], connection=clash.connection_id)]
+    if not shown:
+        return path, clash.theirs
+    ours = leaves(person.card)
+    # A person can have two records there: the one that says something else is the one that was meant.
+    seen = next((s for s in shown if s.get(path) != ours.get(path)), shown[0])
+    at = path[:2]
+    parts = {p: v for p, v in seen.items() if p[:2] == at and (p[-1] == LINES or not p[-1].startswith("concord:"))}
+    if path[0] not in VALUE or (len(path) == 3 and parts and any(p[:2] == at for p in ours)):
+        return path, seen.get(path)
+    return at, card_of(parts)[at[0]][at[1]] if parts else None
+
+
+def _must_live(person: Person) -> None:
+    if person.state == "erased":
+        raise ValueError(f"{person.uid} was erased; nothing can be changed there any more")
+    if person.state != "live":
+        raise ValueError(
+            f"{person.uid} is {person.state}; it comes back when the contact is entered again in a connected system"
+        )
 
 
 def _forget_sent(unit: Unit, person: int, connection: int, path: Path) -> None:
@@ -62,15 +98,24 @@ def edit(world: World, uid: str, values: Mapping[Path, Any], actor: str, *, rev:
             raise LookupError(f"no person has the uid {uid!r}")
         if rev is not None and rev != person.rev:
             raise Outdated(f"{uid} is at revision {person.rev} by now, not {rev}; read it again")
-        card = person.card
-        for path, value in values.items():
-            card = put(card, path, value)
-        if outdates(values):
-            card = put(card, FULL, None)
-        reason = problem(card)
+        _must_live(person)
+        read = {path: entered(path, value) for path, value in values.items()}
+        for path, value in read.items():
+            if value is None and path[0] != "keywords" and not any(p[: len(path)] == path for p in leaves(person.card)):
+                raise ValueError(f"there is nothing at {'/'.join(path)} to be cleared")
+        card = _edited(person.card, read)
+        touched = {path[:2] for path in values if path[0] in VALUE}
+        reason = shape(card_of({p: v for p, v in leaves(card).items() if p[:2] in touched})) or problem(card)
         if reason:
             raise ValueError(reason)
         return store_edit(unit, world, person, card, actor) if card != person.card else person
+
+
+def _edited(card: Card, values: Mapping[Path, Any]) -> Card:
+    """The card with these values. A name's full text does not outlive its parts."""
+    for path, value in values.items():
+        card = put(card, path, value)
+    return put(card, FULL, None) if outdates(values) else card
 
 
 def store_edit(unit: Unit, world: World, person: Person, card: Card, actor: str) -> Person:

@@ -142,3 +142,21 @@ def test_an_import_as_a_snapshot_reads_the_same_file_again(desk: Desk) -> None:
     assert len(desk.people()) == 2
     desk("import", file, "--snapshot")
     assert len(desk.people()) == 1
+
+
+# --- entered at the terminal
+
+
+def test_edits_are_checked_before_they_go_anywhere(desk: Desk) -> None:
+    with desk.system("crm", "vtiger") as crm:
+        crm.seed([ZOE])
+        what(desk, desk.entry("crm", "vtiger"))
+        desk("sync")
+        uid = desk.people()[0]["uid"]
+        for wrong in ("keywords=vip", "phonez/1/number=1", "anniversaries/b/date=3.1.80", "phones/x/label=boat"):
+            answer = desk("people", "edit", uid, wrong)
+            assert answer.code == cli.BAD_INPUT and answer.err.strip(), wrong
+        born = ("anniversaries/b/kind=birth", "anniversaries/b/date=1980-01-03")
+        assert desk("people", "edit", uid, "keywords/vip=yes", *born).code == cli.OK
+        assert desk("sync", "--until-quiet").code == cli.OK
+        assert crm.rows()[0]["birthday"] == "1980-01-03"
