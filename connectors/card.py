@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -260,7 +261,6 @@ class Equivalence:
         return None if value in (None, "") else self.key(field, VALUE[field], value)
 
 
-_TOKEN = re.compile(r"\w+")
 _PLAIN_INTERNATIONAL = re.compile(r"\+[\d .\-/]{7,24}\Z")
 
 
@@ -305,5 +305,30 @@ def url_key(uri: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Letters and digits only, without case: how addresses are compared."""
-    return " ".join(_TOKEN.findall(text.casefold()))
+    """Letters and digits with their marks, without case and however accents are composed: how addresses are compared."""
+    cased = text.casefold()
+    try:
+        return " ".join(cased.encode("latin-1").translate(_LATIN).decode("latin-1").split())
+    except UnicodeEncodeError:
+        return " ".join(unicodedata.normalize("NFC", cased).translate(_SIGNS).split())
+
+
+_LATIN: Final = bytes(code if chr(code).isalnum() else ord(" ") for code in range(256))
+"""What becomes of each byte of Latin-1: most texts are that, and this is the quick way."""
+
+
+class _Signs(dict[int, str]):
+    """What becomes of each code point; filled as they are met."""
+
+    def __missing__(self, code: int) -> str:
+        sign = chr(code)
+        if "VARIATION SELECTOR" in unicodedata.name(sign, ""):
+            found = ""  # it chooses a glyph, not a letter
+        else:
+            # The vowels of many scripts are marks (category M): without them different names are one.
+            found = sign if unicodedata.category(sign)[0] in "LNM" else " "
+        self[code] = found
+        return found
+
+
+_SIGNS: Final = _Signs()
