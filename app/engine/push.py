@@ -82,7 +82,7 @@ def _tasks(session: Session, person: Person, held: Sequence[Link], level: list[L
     live = [link for link in held if link.state == "live"]
     if person.state != "live":
         if (
-            person.state == "deleted"
+            person.state in ("deleted", "erased")
             and policy.deletes == "propagate"
             and can.deletes
             and policy.direction in ("both", "push")
