@@ -31,6 +31,7 @@ Whatever else a card holds is kept as it is, as one value per unknown property.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import unicodedata
 from collections.abc import Hashable, Iterable, Mapping
@@ -73,6 +74,8 @@ _COMPONENT_ORDER: Final = {kind: n for n, kind in enumerate(NAME_KINDS + ADDRESS
 
 MAX_TEXT: Final = 100_000
 """Longest text of one property, characters."""
+MAX_ID: Final = 512
+"""Longest id of a record, characters."""
 MAX_ELEMENTS: Final = 1_000
 """Most elements of one field."""
 MAX_PHOTO: Final = 16 * 1024 * 1024
@@ -192,23 +195,92 @@ def blob_uri(data: bytes) -> str:
 
 
 def problem(card: Card) -> str | None:
-    """Why this card is beyond our bounds, in words for an admin; None where it is not."""
+    """Why this card is beyond our bounds or cannot be stored, in words for an admin; None where it can be taken.
+
+    To be asked before anything else is done with a card of unknown origin: `digest` and the store raise TypeError or
+    ValueError for what is refused here.
+    """
+    try:
+        raw = orjson.dumps(card)
+    except TypeError as error:
+        return _flaw(card, ()) or f"it cannot be stored as JSON ({error})"
     for media in card.get("media", {}).values():
         if media.get("size", 0) > MAX_PHOTO:
             return f"a photo of {media['size'] / 1048576:.0f} MB; at most {MAX_PHOTO // 1048576} MB are taken"
-    if len(orjson.dumps(card)) < _SURELY_SMALL:
+    # NUL is written as an escape (to look for its first byte is ten times quicker), and what is no number as null.
+    suspicious = b"\\" in raw and b"\\u0000" in raw or b"null" in raw
+    if suspicious and (flaw := _flaw(card, ())):
+        return flaw
+    if len(raw) < _SURELY_SMALL:
         return None
     for field, value in card.items():
         if (field in VALUE or field == "keywords") and len(value) > MAX_ELEMENTS:
             return f"{len(value):,} {field} on one contact; at most {MAX_ELEMENTS:,} are taken"
-    for path, value in leaves(card).items():
-        if isinstance(value, str) and len(value) > MAX_TEXT:
-            return f"{'/'.join(path[:1] + path[2:])} is {len(value):,} characters long; the limit is {MAX_TEXT:,}"
-    return None
+    return _too_long(card)
+
+
+def problem_id(text: str) -> str | None:
+    """Why this cannot be the id of a record, in words for an admin; None where it can."""
+    if not text:
+        return "its id is empty"
+    if len(text) > MAX_ID:
+        return f"its id is {len(text):,} characters long; the limit is {MAX_ID:,}"
+    wrong = _wrong_text(text)
+    return f"its id {wrong}" if wrong else None
 
 
 _SURELY_SMALL: Final = 4 * MAX_ELEMENTS
 """Bytes of JSON in which no bound can be broken: even empty elements take more each."""
+_MAX_DEPTH: Final = 200
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def _flaw(value: Any, at: Path) -> str | None:
+    """What in this JSON value cannot be stored, the first there is."""
+    if len(at) > _MAX_DEPTH:
+        return f"{_place(at)} is nested too deeply"
+    if isinstance(value, Mapping):
+        flaws = (_flaw_of_name(key, at) or _flaw(inner, (*at, str(key))) for key, inner in value.items())
+        return next(filter(None, flaws), None)
+    if isinstance(value, list | tuple):
+        return next(filter(None, (_flaw(inner, (*at, *at[-1:])) for inner in value)), None)
+    wrong = _wrong_text(value) if isinstance(value, str) else _wrong_number(value)
+    return f"{_place(at)} {wrong}" if wrong else None
+
+
+def _flaw_of_name(key: Any, at: Path) -> str | None:
+    wrong = _wrong_text(key) if isinstance(key, str) else f"is no text ({type(key).__name__})"
+    return f"a name in {_place(at)} {wrong}" if wrong else None
+
+
+def _wrong_text(text: str) -> str | None:
+    if "\0" in text:
+        return "holds a NUL character, which databases refuse; take it out there"
+    if not text.isascii() and _SURROGATE.search(text):
+        return "holds half a character (a lone surrogate); write it anew there"
+    return None
+
+
+def _wrong_number(value: Any) -> str | None:
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return "is a number of more than 64 bits"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"is {value}, which is no number"
+    return None
+
+
+def _too_long(card: Card) -> str | None:
+    for path, value in leaves(card).items():
+        for text in (value, path[-1]):
+            if isinstance(text, str) and len(text) > MAX_TEXT:
+                return f"{_place((*path[:1], *path[2:]))} is {len(text):,} characters long; the limit is {MAX_TEXT:,}"
+    return None
+
+
+def _place(at: Path) -> str:
+    """Where in a card: the field and the property, in text that can be stored and shown."""
+    names = dict.fromkeys((*at[:1], *at[-1:]))
+    return "/".join(name[:80] for name in names) or "the card"
 
 
 # --- equivalence: two ways to write one value ---------------------------------------------------------------
@@ -305,7 +377,7 @@ def url_key(uri: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Letters and digits with their marks, without case and however accents are composed: how addresses are compared."""
+    """Letters and digits with their marks, without case, accents composed: how addresses are compared."""
     cased = text.casefold()
     try:
         return " ".join(cased.encode("latin-1").translate(_LATIN).decode("latin-1").split())

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from strategies import cards
 
-from connectors.card import fold
+from connectors.card import (
+    LINES,
+    MAX_ELEMENTS,
+    MAX_ID,
+    MAX_PHOTO,
+    MAX_TEXT,
+    Card,
+    card_of,
+    digest,
+    fold,
+    leaves,
+    problem,
+    problem_id,
+)
+
+QUIET = settings(derandomize=True, deadline=None, max_examples=100)
+
+# --- folding --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -37,3 +57,121 @@ def test_marks_make_another_text(one: str, other: str) -> None:
 @pytest.mark.parametrize("text", ["Nguyễn Thị Ánh", "김민수", "Müller", "Łódź é", "か゚が", "राम क़ा"])
 def test_composed_or_not_is_the_same_text(text: str) -> None:
     assert fold(unicodedata.normalize("NFD", text)) == fold(unicodedata.normalize("NFC", text))
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+@QUIET
+@given(card=cards())
+def test_a_card_is_its_leaves(card: Card) -> None:
+    assert leaves(card_of(leaves(card))) == leaves(card)
+    assert problem(card) is None
+
+
+def test_the_leaves_of_a_card() -> None:
+    name = {"components": [{"kind": "given", "value": "Ann", "phonetic": "æn"}, {"kind": "surname", "value": "Doe"}]}
+    card = {
+        "kind": "individual",
+        "name": {**name, "full": "Ann Doe"},
+        "emails": {"e1": {"address": "ann@x.test", "pref": 1}},
+        "addresses": {"a1": {LINES: "Main St 1", "components": [{"kind": "locality", "value": "Rome"}]}},
+        "keywords": {"vip": True},
+        "x:unknown": {"as": ["it", "is"]},
+    }
+    assert leaves(card) == {
+        ("kind",): "individual",
+        ("name", "given"): "Ann",
+        ("name", "given.phonetic"): "æn",
+        ("name", "surname"): "Doe",
+        ("name", "full"): "Ann Doe",
+        ("emails", "e1", "address"): "ann@x.test",
+        ("emails", "e1", "pref"): 1,
+        ("addresses", "a1", LINES): "Main St 1",
+        ("addresses", "a1", "locality"): "Rome",
+        ("keywords", "vip"): True,
+        ("x:unknown",): {"as": ["it", "is"]},
+    }
+    assert card_of(leaves(card)) == card
+
+
+def test_components_come_in_canonical_order_one_of_a_kind() -> None:
+    twice = [{"kind": "surname", "value": "Doe"}, {"kind": "given", "value": "Ann"}, {"kind": "given", "value": "Eve"}]
+    once = [{"kind": "given", "value": "Ann Eve"}, {"kind": "surname", "value": "Doe"}]
+    assert card_of(leaves({"name": {"components": twice}})) == {"name": {"components": once}}
+
+
+# --- bounds ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ({"notes": {"1": {"note": "a\ud83d"}}}, "notes/note holds half a character"),
+        ({"notes": {"1": {"note": "a\0b"}}}, "notes/note holds a NUL"),
+        ({"keywords": {"a\0b": True}}, "a name in keywords holds a NUL"),
+        ({"x\udc00": 1}, "a name in the card holds half a character"),
+        ({"name": {"components": [{"kind": "given", "value": "\0"}]}}, "name/value holds a NUL"),
+        ({"emails": {"1": {"address": "a@x.test", "pref": 2**64}}}, "emails/pref is a number of more than 64 bits"),
+        ({"x": [{"y": -(2**63) - 1}]}, "x/y is a number of more than 64 bits"),
+        ({"x": [float("nan")]}, "x is nan, which is no number"),
+        ({"x": {"y": float("-inf")}}, "x/y is -inf"),
+        ({"keywords": {1: True}}, "a name in keywords is no text (int)"),
+        ({"x": {"y": object()}}, "it cannot be stored as JSON"),
+        ({"notes": {"1": {"note": "n" * (MAX_TEXT + 1)}}}, "notes/note is 100,001 characters long"),
+        ({"name": {"full": "n" * (MAX_TEXT + 1)}}, "name is 100,001 characters long"),
+        ({"keywords": {"k" * (MAX_TEXT + 1): True}}, "keywords is 100,001 characters long"),
+        ({"emails": {str(n): {} for n in range(MAX_ELEMENTS + 1)}}, "1,001 emails on one contact"),
+        ({"keywords": {str(n): True for n in range(MAX_ELEMENTS + 1)}}, "1,001 keywords on one contact"),
+        ({"media": {"1": {"kind": "photo", "size": MAX_PHOTO + 1}}}, "a photo of 16 MB; at most 16 MB"),
+    ],
+)
+def test_what_cannot_be_taken_is_said_in_words(card: Card, words: str) -> None:
+    reason = problem(card)
+    assert reason is not None
+    assert reason.startswith(words)
+    reason.encode()  # it is stored and shown
+
+
+def test_a_card_without_a_bottom_is_refused() -> None:
+    card: dict[str, Any] = {}
+    for _ in range(2_000):
+        card = {"x": card}
+    assert problem(card) == "x is nested too deeply"
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {},
+        {"notes": {"1": {"note": "n" * MAX_TEXT}}},
+        {"notes": {"1": {"note": "the text \\u0000 and null"}}},
+        {"notes": {"1": {"note": None}}},
+        {"emails": {str(n): {"address": "a@x.test"} for n in range(MAX_ELEMENTS)}},
+        {"media": {"1": {"kind": "photo", "size": MAX_PHOTO}}},
+        {"x": [2**64 - 1, -(2**63), 1.5, True]},
+        {"vCardProps": [["key", {}, "uri", "k" * (MAX_TEXT + 1)]]},
+        {"notes": {"1": {"note": "🙂 whole"}}},
+    ],
+)
+def test_what_is_within_the_bounds_is_taken(card: Card) -> None:
+    assert problem(card) is None
+    assert digest(card)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "its id is empty"),
+        ("i" * (MAX_ID + 1), "its id is 513 characters long; the limit is 512"),
+        ("a\0", "its id holds a NUL character"),
+        ("a\ud800", "its id holds half a character"),
+    ],
+)
+def test_an_id_that_cannot_be_stored(text: str, words: str) -> None:
+    assert str(problem_id(text)).startswith(words)
+
+
+@pytest.mark.parametrize("text", ["12x34", "/book/Ünïcödé 1.vcf", "i" * MAX_ID])
+def test_an_id_that_can(text: str) -> None:
+    assert problem_id(text) is None
