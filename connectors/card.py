@@ -208,7 +208,7 @@ def problem(card: Card) -> str | None:
         if media.get("size", 0) > MAX_PHOTO:
             return f"a photo of {media['size'] / 1048576:.0f} MB; at most {MAX_PHOTO // 1048576} MB are taken"
     # NUL is written as an escape (to look for its first byte is ten times quicker), and what is no number as null.
-    suspicious = b"\\" in raw and b"\\u0000" in raw or b"null" in raw
+    suspicious = (b"\\" in raw and b"\\u0000" in raw) or b"null" in raw
     if suspicious and (flaw := _flaw(card, ())):
         return flaw
     if len(raw) < _SURELY_SMALL:
