@@ -80,6 +80,16 @@ class Entry(BaseModel):
             raise ValueError("letters, digits, - _ and . only, 64 at most, beginning with a letter or digit")
         return value
 
+    @field_validator("direction", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # what YAML makes of a bare off
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _fields_off(cls, value: Any) -> Any:
+        return {k: cls._off(v) for k, v in value.items()} if isinstance(value, dict) else value
+
     @field_validator("every")
     @classmethod
     def _every(cls, value: str | None) -> str | None:

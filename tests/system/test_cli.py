@@ -256,6 +256,16 @@ def test_exit_codes_are_those_documented() -> None:
     assert documented == {cli.OK, cli.FAILED, cli.BAD_INPUT, cli.WAITING, cli.SET_ASIDE, cli.PAUSED, cli.INTERRUPTED}
 
 
+def test_a_bare_off_is_off(two: Desk) -> None:
+    file = two.home / "off.yaml"
+    settings = json.dumps(two.settings["crm"])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        f"connections:\n  - name: crm\n    system: vtiger\n    settings: {settings}\n    fields: {{notes: off}}\n"
+    )
+    assert two("apply", file, "--json").json[0]["what"] == "created"
+
+
 # --- the file of connections
 
 BAD = """\
