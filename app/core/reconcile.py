@@ -241,7 +241,9 @@ class _Merge:
         sent = dict(self.sent)
         for path in {*desired, *sent}:
             if path in self.agreed or path[:2] in self.agreed or path in self.asked:
-                _put(sent, path, desired.get(path))
+                if path in desired or path not in self.now:
+                    _put(sent, path, desired.get(path))
+                # Else it is shown there still, and no longer to be: owed, if we ever sent it.
             elif path in self.rejected:
                 # Owed again: forget that it was ever there.
                 sent.pop(path, None)

@@ -43,6 +43,8 @@ class Add:
         record = world.add(self.at, card)
         if self.also and self.also != self.at:
             twin = world.add(self.also, {"name": card["name"], "emails": card["emails"]})
+            # Where reads lag, nobody can know of it yet, and a run would rightly create another.
+            world.clock.wait(max(world.remotes[at].profile.lag for at in (self.at, self.also)))
             if record and twin:
                 world.strangers[real] = {(self.at, record), (self.also, twin)}
 
@@ -188,6 +190,7 @@ class Delete:
         world.delete(self.at, record)
         if again:
             anew = world.add(self.at, {name: card[name] for name in ("name", "emails") if name in card})
+            world.clock.wait(world.remotes[self.at].profile.lag)
             if real and anew:
                 world.strangers[real] = {(self.at, anew)}
 

@@ -1,8 +1,8 @@
 """A world in which the laws must hold: remotes with people at their screens, an engine between them, and trouble.
 
 A history is a list of steps (`steps.py`), each a small value with a `do(world)`. The world keeps a ledger of every
-value that a human ever entered, each with a marker of its own, so that at the end of any history it can be asked whether
-the systems agree, whether the engine is silent, and whether anything was lost or invented (`laws.py`).
+value that a human ever entered, each with a marker of its own, so that at the end of any history it can be asked
+whether the systems agree, whether the engine is silent, and whether anything was lost or invented (`laws.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.engine.world import Tally, World, policy_json
 from app.store import connections, links, runs, tables
 from app.store.connections import Connection
 from app.store.store import Store, Unit
-from connectors.card import VALUE, Card, Equivalence
+from connectors.card import VALUE, Card, Equivalence, leaves
 from connectors.contract import Connector, Context
 from connectors.memory import ROW, MemoryConnector, MemoryRemote, Profile, Status, addressbook, crm, lister, mailer
 
@@ -155,6 +155,7 @@ class LawWorld:
         self.ledger = Ledger()
         self.numbers = count(1)
         self.url, self.running, self.dead = url, False, False
+        self.wait_for_lease, self.died_at = True, ""
         self.kill_at: Callable[[str, int], bool] | None = None
         self.meanwhile: tuple[int, Callable[[], None]] | None = None
         self.strangers: dict[int, set[tuple[str, str]]] = {}
@@ -171,7 +172,7 @@ class LawWorld:
         self.store = Store(url, self._time)
         if create:
             tables.metadata.create_all(self.store.engine)
-        self.engine = self._engine()
+        self.restart_engine("law")
         self.ids: dict[str, int] = {}
         with self.store.begin() as unit:
             for name in self.remotes:
@@ -182,10 +183,10 @@ class LawWorld:
         for name in self.remotes:
             activate(self.engine, find(self.engine, name))
 
-    def _engine(self) -> World:
-        return World(
-            self.store, self._open, lambda: f"x{next(self.numbers)}", self._uid, "law", eq=EQ, at=self._boundary
-        )
+    def restart_engine(self, owner: str) -> None:
+        """A process of that name on our database and our remotes."""
+        mint = lambda: f"x{next(self.numbers)}"  # noqa: E731
+        self.engine = World(self.store, self._open, mint, self._uid, owner, eq=EQ, at=self._boundary)
 
     def _uid(self) -> str:
         return str(uuid.UUID(int=next(self.numbers)))
@@ -221,7 +222,7 @@ class LawWorld:
             raise Killed("the dead do nothing")
         self.points.append(name)
         if self.kill_at is not None and self.kill_at(name, len(self.points)):
-            self.dead = True
+            self.dead, self.died_at = True, name
             raise Killed(name)
 
     # -- the engine runs
@@ -241,9 +242,9 @@ class LawWorld:
         self.kill_at = at
         try:
             self.run(name)
-        except Killed as killed:
+        except Killed:
             self.restart()
-            return str(killed)
+            return self.died_at
         finally:
             self.kill_at = None
         return None
@@ -255,8 +256,9 @@ class LawWorld:
         if not self.url.endswith("//"):  # what was in memory only cannot be opened again
             self.store.close()
             self.store = Store(self.url, self._time)
-        self.engine = self._engine()
-        self.clock.wait(LEASE + 1)
+        self.restart_engine("law")
+        if self.wait_for_lease:
+            self.clock.wait(LEASE + 1)
 
     def round(self, names: Sequence[str] | None = None) -> list[Report]:
         return [self.run(name) for name in names or self.remotes]
@@ -353,8 +355,12 @@ class LawWorld:
         return record
 
     def _typed(self, name: str, card: Card, before: Card) -> Card:
-        """What the screen has fields for."""
-        typed: dict[str, Any] = dict(self.remotes[name].profile.fit(card, before))
+        """What the screen has fields for. Raises Status where something mandatory is left out."""
+        profile = self.remotes[name].profile
+        for path in profile.mandatory:
+            if path[0] == "name" and path not in leaves(card):
+                raise Status(422, f"{path[1]} is mandatory")
+        typed: dict[str, Any] = dict(profile.fit(card, before))
         for field_name in VALUE:
             for key, shown in typed.get(field_name, {}).items():
                 if ROW in card[field_name][key]:

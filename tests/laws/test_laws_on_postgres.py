@@ -1,0 +1,110 @@
+"""The same laws on PostgreSQL, in fewer histories; and what only a database with many writers can get wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from laws import at_peace, books, converged, silent
+from steps import Step, play
+from test_crashes import AFTER, BEFORE, KINDS, nth
+from test_histories import TROUBLED
+from world import LawWorld
+
+from app.engine.run import sync
+from app.store import people
+from connectors.memory import addressbook, crm, lister
+
+
+def world_on(url: str) -> LawWorld:
+    return LawWorld({name: make() for name, make in KINDS.items()}, url=url)
+
+
+def agree(world: LawWorld) -> None:
+    for _ in range(2):
+        world.round()
+    silent(world)
+    converged(world)
+
+
+@settings(max_examples=4)
+@given(TROUBLED)
+def test_histories(new_postgres: Callable[[], str], steps: Sequence[Step]) -> None:
+    world = LawWorld(url=new_postgres())
+    at_peace(play(world, steps))
+    world.store.close()
+
+
+@pytest.mark.parametrize("fatal", ["pull.page", "push.intent", "push.written"])
+def test_killed(fatal: str, postgres_url: str) -> None:
+    world = world_on(postgres_url)
+    play(world, [*BEFORE, *AFTER])
+    world.run("book")
+    assert world.run_killed("crm", nth(fatal, 0)) == fatal
+    at_peace(world)
+    world.store.close()
+
+
+def test_two_systems_that_bring_one_new_person_at_once_make_one_person(postgres_url: str) -> None:
+    """Neither run can see what the other has not yet committed; what does not exist cannot be locked."""
+    world = LawWorld({"one": addressbook(), "two": lister(), "three": crm()}, url=postgres_url)
+    everybody = range(20)
+    for name in world.remotes:
+        for n in everybody:
+            world.remotes[name].add(
+                {
+                    "name": {"components": [{"kind": "surname", "value": f"Surname{n}"}]},
+                    "emails": {"n" if name != "three" else "email": {"address": f"p{n}@x.test"}},
+                }
+            )
+    start = threading.Barrier(3)
+
+    def run(name: str) -> None:
+        start.wait()
+        sync(world.engine, name)
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in world.remotes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    agree(world)
+    assert world.look(people.count) == len(everybody)
+    assert all(len(remote.cards()) == len(everybody) for remote in world.remotes.values())
+    world.store.close()
+
+
+def test_two_systems_that_edit_one_person_at_once_both_get_their_way(postgres_url: str) -> None:
+    world = LawWorld({"one": addressbook(), "two": lister(), "three": crm()}, url=postgres_url)
+    card = {
+        "name": {"components": [{"kind": "given", "value": "Given"}, {"kind": "surname", "value": "Surname"}]},
+        "emails": {"n": {"address": "p@x.test"}},
+    }
+    world.remotes["one"].add(card)
+    agree(world)
+    for turn in range(6):
+        for name, kind in (("one", "given"), ("two", "surname")):
+            remote = world.remotes[name]
+            ((record, shown),) = remote.cards().items()
+            parts = [
+                {"kind": c["kind"], "value": f"{c['kind']} {turn}" if c["kind"] == kind else c["value"]}
+                for c in shown["name"]["components"]
+            ]
+            remote.edit(record, {**shown, "name": {"components": parts}})
+        start = threading.Barrier(2)
+
+        def run(name: str, start: threading.Barrier = start) -> None:
+            start.wait()
+            sync(world.engine, name)
+
+        threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        agree(world)
+        (person,) = books(world).people.values()
+        assert [c["value"] for c in person.card["name"]["components"]] == [f"given {turn}", f"surname {turn}"]
+    world.store.close()
