@@ -114,7 +114,8 @@ class Store:
     def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
         self.url = url
         self.clock = clock
-        self.engine = sa.create_engine(url, **_options(url))
+        # Parameters are people's data: they must not get into errors and logs.
+        self.engine = sa.create_engine(url, hide_parameters=True, **_options(url))
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _tune)
             sa.event.listen(self.engine, "begin", _begin)
