@@ -22,6 +22,16 @@ Key = tuple[str, str]
 
 WEIGHT = {"uid": 100, "email": 10, "phone": 4}
 
+MAX_UID = 64
+"""Longest uid of a person, characters."""
+_MAX_KEY = 320
+"""Of a key so many characters count: the longest e-mail address there is (RFC 3696, 64 + 1 + 255)."""
+
+
+def is_uid(text: str) -> bool:
+    """Can this be the uid of a person? Else a remote's key is somebody else's matter."""
+    return 0 < len(text) <= MAX_UID and text.isprintable() and " " not in text
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -40,7 +50,7 @@ def keys_of(card: Card, eq: Equivalence) -> set[Key]:
     """What a card can be found by."""
     keys = {("email", str(eq.key("emails", "address", e.get("address", "")))) for e in card.get("emails", {}).values()}
     keys |= {("phone", str(eq.key("phones", "number", p.get("number", "")))) for p in card.get("phones", {}).values()}
-    return {(kind, value) for kind, value in keys if len(value) > 4}
+    return {(kind, value[:_MAX_KEY]) for kind, value in keys if len(value) > 4}
 
 
 def choose(card: Card, candidates: Iterable[Candidate]) -> int | None:
@@ -48,7 +58,9 @@ def choose(card: Card, candidates: Iterable[Candidate]) -> int | None:
 
     Of several the one with the strongest evidence, then the one known longest (the lowest id).
     """
-    fitting = [(_weight(c), -c.person) for c in candidates if _is(card, c)]
+    found = list(candidates)
+    telling = len(found) == 1 or bool(_words(_name(card)))
+    fitting = [(_weight(c), -c.person) for c in found if _is(card, c, telling)]
     return -max(fitting)[1] if fitting else None
 
 
@@ -56,13 +68,14 @@ def _weight(candidate: Candidate) -> int:
     return sum(WEIGHT[kind] for kind, _ in candidate.keys)
 
 
-def _is(card: Card, candidate: Candidate) -> bool:
-    if any(kind == "uid" for kind, _ in candidate.keys):
+def _is(card: Card, candidate: Candidate, telling: bool) -> bool:
+    """telling: the record has a name, or what it is found by is one person's only."""
+    if not candidate.here and any(kind == "uid" for kind, _ in candidate.keys):
         return True
     if candidate.here:
-        # Two records in one system are two on purpose, unless they say the very same name.
+        # Two records in one system are two on purpose, unless they say the very same name. A copy keeps our key.
         return bool(_words(_name(card))) and _words(_name(card)) == _words(_name(candidate.card))
-    return compatible(card, candidate.card)
+    return telling and compatible(card, candidate.card)
 
 
 def compatible(one: Card, other: Card) -> bool:
@@ -102,9 +115,14 @@ def _generation(card: Card) -> str:
 def _same_given(one: str, other: str) -> bool:
     if one == other or one in other.split() or other in one.split():
         return True
-    if len(one) == 1 or len(other) == 1:
+    if _is_initial(one) or _is_initial(other):
         return one[0] == other[0]
     return other in _nicknames(one) or one in _nicknames(other)
+
+
+def _is_initial(given: str) -> bool:
+    """One letter of a script with capitals; elsewhere one sign is a whole name."""
+    return len(given) == 1 and given.islower()
 
 
 @lru_cache(maxsize=8_192)
@@ -126,5 +144,18 @@ def _words(text: str) -> frozenset[str]:
 @lru_cache(maxsize=65_536)
 def _plain(text: str) -> str:
     """Without accents, case and punctuation."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    return fold("".join(c for c in decomposed if not unicodedata.combining(c)))
+    if text.isascii():
+        return fold(text)
+    return fold("".join(c for c in unicodedata.normalize("NFKD", text) if not _is_accent(c)))
+
+
+def _is_accent(sign: str) -> bool:
+    """A mark that is often left out: an accent, a harakah, a niqqud. By its combining class, for of the other classes
+    are letters' own parts: nukta, voicing, virama (7-9), the vowels of Telugu, Thai, Lao, Tibetan (84-132), and of
+    none (0) most vowels of the scripts of India."""
+    kind = unicodedata.combining(sign)
+    return kind in _ACCENTS or kind >= _FIRST_FREE_ACCENT
+
+
+_ACCENTS = frozenset({1, *range(10, 37)})
+_FIRST_FREE_ACCENT = 200

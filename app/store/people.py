@@ -82,7 +82,7 @@ def _add_keys(unit: Unit, found_by: Mapping[int, Iterable[tuple[str, str]]]) -> 
     unit.insert(
         keys,
         [
-            {"kind": kind, "value": value[:320], "person_id": person}
+            {"kind": kind, "value": value, "person_id": person}
             for person, found in found_by.items()
             for kind, value in found
         ],
