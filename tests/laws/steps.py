@@ -24,25 +24,27 @@ class Step(Protocol):
 @dataclass(frozen=True)
 class Add:
     """Somebody new is entered. also: the same person, with the same e-mail address, in another system as well.
-    shares: with the e-mail address of the first person there."""
+    shares: with the e-mail address of the first person there. address: with an e-mail address at all."""
 
     at: str
     fields: tuple[str, ...] = ("emails",)
     also: str | None = None
     shares: bool = False
+    address: bool = True
 
     def do(self, world: LawWorld) -> None:
         ledger = world.ledger
         real = ledger.new_life()
         card: dict[str, Any] = {
-            "name": {"components": [{"kind": part, "value": ledger.enter_text(real, part)} for part in NAME_PARTS]},
-            "emails": {"n": _address(world, self.at) if self.shares else ledger.enter(real, "emails")},
+            "name": {"components": [{"kind": part, "value": ledger.enter_text(real, part)} for part in NAME_PARTS]}
         }
+        if self.address:
+            card["emails"] = {"n": _address(world, self.at) if self.shares else ledger.enter(real, "emails")}
         for n, name in enumerate(self.fields):
             card.setdefault(name, {})[f"n{n}"] = ledger.enter(real, name)
         record = world.add(self.at, card)
         if self.also and self.also != self.at:
-            twin = world.add(self.also, {"name": card["name"], "emails": card["emails"]})
+            twin = world.add(self.also, {name: card[name] for name in ("name", "emails") if name in card})
             # Where reads lag, nobody can know of it yet, and a run would rightly create another.
             world.clock.wait(max(world.remotes[at].profile.lag for at in (self.at, self.also)))
             if record and twin:

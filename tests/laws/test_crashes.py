@@ -99,6 +99,25 @@ def test_killed_at_each_boundary_of_a_typical_day(
         world.store.close()
 
 
+@pytest.mark.parametrize("connection", ["book", "crm", "list"])
+def test_killed_at_any_transaction_or_request_of_a_first_contact(connection: str) -> None:
+    """Finer than the named boundaries: at the beginning of every transaction, and before every request."""
+
+    def first_contact() -> LawWorld:
+        world = LawWorld({name: make() for name, make in KINDS.items()})
+        Add("crm" if connection == "book" else "book", ("notes",), address=False).do(world)
+        Add(connection, ("phones",)).do(world)
+        world.run("crm" if connection == "book" else "book")
+        return world
+
+    world = first_contact()
+    world.run(connection)
+    for point in range(1, len(world.points) + 1):
+        world = first_contact()
+        assert world.run_killed(connection, lambda name, number: number == point)  # noqa: B023
+        at_peace(world)
+
+
 @pytest.mark.parametrize("first", ["push.intent", "request POST", "push.written"])
 @pytest.mark.parametrize("second", ["recover.known", "recover.creates", "request GET", "begin"])
 def test_killed_again_while_it_recovers(first: str, second: str, tmp_path: Path) -> None:
@@ -235,3 +254,17 @@ def test_who_slept_through_their_lease_writes_nothing_more(boundary: int, tmp_pa
     assert outcomes[0] == "done"
     world.troubled = True
     at_peace(world)
+
+
+def test_who_changes_while_being_written_is_written_again(tmp_path: Path) -> None:
+    """Another connection brings an edit after our push was prepared and before its outcome is stored."""
+    for boundary in range(1, 8):
+        world = world_on(tmp_path / f"changes{boundary}.db")
+        play(world, [Add("crm", ("phones", "notes")), Settle(), Edit("crm", "value", "phones")])
+        world.run("crm")
+        Edit("list", "value", "notes").do(world)
+        other = _other(world)
+        world.meanwhile = (boundary, lambda other=other: other.run("list"))  # type: ignore[misc]
+        world.run("book")
+        at_peace(world)
+        world.store.close()

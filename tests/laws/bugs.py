@@ -1,0 +1,238 @@
+"""Bugs that an engine like this is likely to have, each as a patch, with the test that must fall for it.
+
+docs/planted-bugs.md lists them; `test_planted_bugs.py` plants one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import test_crashes as crashes
+import test_each_law as law
+from app.core import guard, identity, reconcile
+from app.engine import intake, pull, push
+from app.store import connections, journal, outbox, runs
+from connectors.memory import MemoryConnector
+
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True)
+class Bug:
+    """plant: makes the bug. falls: the test that fails then; it gets an empty folder."""
+
+    plant: Callable[[Patch], None]
+    falls: Callable[[Path], None]
+
+
+BUGS: dict[str, Bug] = {}
+
+
+def bug(falls: Callable[[Path], None]) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    def register(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        BUGS[plant.__name__.replace("_", "-")] = Bug(plant, falls)
+        return plant
+
+    return register
+
+
+# --- the shadows
+
+
+@bug(lambda _: law.test_what_is_cut_reformatted_or_forgotten_stays_in_the_card())
+def the_sent_card_is_stored_as_seen(patch: Patch) -> None:
+    link_of = push.link_of
+    patch.setattr(push, "link_of", lambda *a, seen, sent: link_of(*a, seen=sent, sent=sent))
+
+
+@bug(lambda _: law.test_what_is_cut_reformatted_or_forgotten_stays_in_the_card())
+def a_reformatted_answer_is_an_edit(patch: Patch) -> None:
+    patch.setattr(push, "answered", lambda seen, answer, paths: seen)
+
+
+@bug(lambda _: law.test_a_remote_that_shows_the_past_for_a_while_does_not_bring_it_back(120.0))
+def old_reads_are_news(patch: Patch) -> None:
+    patch.setattr(intake.Intake, "_is_news", lambda self, news, link: news.digest != link.digest)
+
+
+@bug(lambda _: law.test_a_change_costs_one_write_in_each_other_system_and_one_field_of_it())
+def everything_is_pushed_rather_than_what_changed(patch: Patch) -> None:
+    def owed(card: Any, seen: Any, sent: Any, **kind: Any) -> Any:
+        return reconcile.owed(card, seen, {}, **kind)
+
+    patch.setattr(push, "owed", owed)
+
+
+@bug(lambda _: law.test_a_write_starts_from_what_the_remote_knows_besides())
+def a_changed_version_keeps_the_old_raw(patch: Patch) -> None:
+    patch.setattr(intake.Intake, "_versions", property(lambda self: [], lambda self, value: None), raising=False)
+
+
+@bug(lambda _: law.test_one_round_tells_everybody_after_the_source())
+def element_ids_are_minted_anew_at_every_pull(patch: Patch) -> None:
+    align = intake.align
+    patch.setattr(intake, "align", lambda view, known, eq, mint: align(view, [], eq, mint))
+
+
+# --- the merge
+
+
+@bug(lambda _: law.test_a_first_meeting_is_a_union())
+def a_first_meeting_takes_values_for_edits(patch: Patch) -> None:
+    align = intake.align
+    patch.setattr(intake, "align", lambda view, known, eq, mint: align(view, [c for c in known if c], eq, mint))
+
+
+@bug(lambda _: law.test_the_loser_of_a_conflict_is_kept_and_said())
+def the_loser_of_a_conflict_is_dropped(patch: Patch) -> None:
+    patch.setattr(journal, "record_conflicts", lambda unit, rows: None)
+
+
+@bug(lambda _: law.test_two_with_one_address_stay_two_in_every_system_that_allows_it())
+def an_address_is_a_person(patch: Patch) -> None:
+    patch.setattr(identity, "compatible", lambda one, other: True)
+
+
+@bug(lambda _: law.test_fields_go_only_the_way_that_the_policy_allows())
+def ownership_of_fields_is_ignored(patch: Patch) -> None:
+    patch.setattr("app.core.policy.Policy.pushes", lambda self, name: True)
+
+
+# --- deletions
+
+
+@bug(lambda _: law.test_short_pages_and_broken_listings_delete_nothing("book"))
+def an_incomplete_listing_deletes(patch: Patch) -> None:
+    take_page = pull.take_page
+    patch.setattr(
+        pull, "take_page", lambda s, u, page, r, named: take_page(s, u, replace(page, complete=True), r, named)
+    )
+
+
+@bug(lambda _: law.test_the_brake(11, True))
+def the_brake_is_ignored(patch: Patch) -> None:
+    patch.setattr(guard, "may_lose", lambda losing, links: True)
+
+
+@bug(lambda _: law.test_an_emptied_remote_deletes_nothing_and_may_come_back("list"))
+def what_was_missing_once_stays_missing(patch: Patch) -> None:
+    patch.setattr(runs, "unpark_gone", lambda unit, connection, ids: None)
+
+
+@bug(lambda _: law.test_a_value_that_came_back_before_the_brake_was_released_stays("list"))
+def what_waits_is_not_dropped_when_the_record_is_as_before(patch: Patch) -> None:
+    patch.setattr(intake.Intake, "_alive", property(lambda self: set(), lambda self, value: None), raising=False)
+
+
+@bug(lambda _: law.test_a_deletion_before_a_broken_full_listing_is_still_heard_of())
+def a_listing_that_proves_deletions_keeps_its_place(patch: Patch) -> None:
+    patch.setattr(pull, "Listing", lambda named, anew: _Listing(named))
+
+
+class _Listing:
+    def __init__(self, named: set[str]) -> None:
+        self.named, self.done, self.anew = named, 0, False
+
+
+@bug(lambda _: law.test_an_edit_after_the_last_agreement_survives_a_delete_and_says_so(("list", "book")))
+def who_lives_on_stays_deleted_where_the_deletion_came_from(patch: Patch) -> None:
+    patch.setattr(intake.Intake, "_let_live", lambda self: None)
+
+
+@bug(lambda _: law.test_our_own_unanswered_delete_is_not_taken_for_a_humans("lost_after"))
+def our_own_delete_is_taken_for_a_humans(patch: Patch) -> None:
+    patch.setattr(outbox, "awaits", lambda unit, connection, person: False)
+
+
+# --- writing
+
+
+@bug(lambda _: law.test_an_edit_between_our_read_and_our_write_is_not_overwritten("book"))
+def the_version_is_not_sent(patch: Patch) -> None:
+    request = push.request
+
+    def unconditional(session: Any, task: Any) -> Any:
+        found = request(session, task)
+        return replace(found, held=found.held and replace(found.held, version=None))
+
+    patch.setattr(push, "request", unconditional)
+
+
+@bug(lambda _: law.test_whatever_else_a_remote_knows_is_patched_around())
+def a_record_is_replaced_rather_than_patched(patch: Patch) -> None:
+    difference = MemoryConnector._difference
+
+    def whole(self: MemoryConnector, pushed: Any) -> Any:
+        write = difference(self, pushed)
+        if write is None or pushed.held is None or pushed.card is None:
+            return write
+        return replace(write, cells=self.profile.cells(pushed.card), whole=True)
+
+    patch.setattr(MemoryConnector, "_difference", whole)
+
+
+@bug(lambda _: law.test_what_was_not_sent_because_of_throttling_is_sent_later())
+def what_was_not_sent_is_forgotten(patch: Patch) -> None:
+    patch.setattr(outbox, "mark_owed", outbox.settle)
+
+
+@bug(lambda folder: crashes.test_who_changes_while_being_written_is_written_again(folder))
+def a_push_is_settled_although_the_person_changed(patch: Patch) -> None:
+    def settle(unit: Any, connection: int, person: int, rev: int) -> bool:
+        outbox.settle(unit, connection, [person])
+        return True
+
+    patch.setattr(outbox, "settle_unchanged", settle)
+
+
+# --- crashes
+
+
+@bug(lambda _: crashes.test_killed_at_any_transaction_or_request_of_a_first_contact("book"))
+def the_cursor_moves_before_the_page(patch: Patch) -> None:
+    gather = pull.gather
+
+    def too_early(session: Any, page: Any) -> Any:
+        with session.store.begin() as unit:
+            connections.update(unit, session.id, cursor=page.cursor)
+        return gather(session, page)
+
+    patch.setattr(pull, "gather", too_early)
+
+
+@bug(lambda _: crashes.test_killed_at_any_transaction_or_request_of_a_first_contact("crm"))
+def the_intent_is_not_committed_before_a_create(patch: Patch) -> None:
+    patch.setattr(outbox, "promise", lambda unit, connection, writes: None)
+
+
+@bug(lambda _: law.test_a_create_without_an_answer_is_looked_up_before_it_is_sent_again("crm", "lost_after"))
+def a_create_without_an_answer_is_sent_again(patch: Patch) -> None:
+    def again(session: Any, due: Any, found: Any) -> None:
+        with session.store.begin() as unit:
+            outbox.mark_owed(unit, session.id, [waiting.person_id for waiting in due])
+
+    patch.setattr(push, "_recover_creates", again)
+
+
+@bug(lambda _: law.test_an_edit_of_a_record_whose_create_was_never_answered_is_not_lost("mail"))
+def the_answer_to_a_lost_create_is_swallowed(patch: Patch) -> None:
+    def swallow(self: Any, person: Any, news: Any, sent: Any) -> None:
+        view = intake.align(news.record.card, [sent], self.eq, self.session.world.mint)
+        self._link(self._linked(person.id, news, view, sent))
+
+    patch.setattr(intake.Intake, "_answer", swallow)
+
+
+@bug(lambda _: law.test_twins_whose_creates_are_lost_are_not_mistaken_for_each_other())
+def any_record_that_is_found_is_ours(patch: Patch) -> None:
+    patch.setattr(push, "_made_by_us", lambda session, unit, person, found: next(iter(found), None))
+
+
+@bug(lambda folder: crashes.test_of_two_at_once_one_works_and_the_other_says_busy(folder))
+def two_may_sync_one_connection(patch: Patch) -> None:
+    patch.setattr(runs, "take_lease", lambda unit, name, owner, seconds: True)
