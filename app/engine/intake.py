@@ -260,7 +260,7 @@ class Intake:
     def _keys_of(self, record: Record) -> set[Key]:
         assert record.card is not None
         found = identity.keys_of(record.card, self.eq)
-        return found | {("uid", record.key)} if record.key else found
+        return found | {("uid", record.key)} if record.key and identity.is_uid(record.key) else found
 
     def _candidates(self, wanted: set[Key], holders: dict[Key, set[int]], here: set[int]) -> list[Candidate]:
         shared: dict[int, set[Key]] = {}
@@ -288,7 +288,8 @@ class Intake:
         assert record.card is not None
         view = align(record.card, [], self.eq, self.session.world.mint)
         first = first_sight(view, self.fit, self.session.policy)
-        uid = record.key if record.key and not self._uid_taken(record.key) else self.session.world.uid()
+        key = next((value for kind, value in keys if kind == "uid"), None)
+        uid = key if key and not self._uid_taken(key) else self.session.world.uid()
         person = Person(number, uid, 1, "live", first.card)
         self._fresh[number] = self.people[number] = person
         self._keys[number] = {key for key in keys if key[0] != "uid"}
