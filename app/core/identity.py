@@ -48,8 +48,8 @@ class Candidate:
 
 def keys_of(card: Card, eq: Equivalence) -> set[Key]:
     """What a card can be found by."""
-    keys = {("email", str(eq.key("emails", "address", e.get("address", "")))) for e in card.get("emails", {}).values()}
-    keys |= {("phone", str(eq.key("phones", "number", p.get("number", "")))) for p in card.get("phones", {}).values()}
+    keys = [("email", str(eq.key("emails", "address", e.get("address", "")))) for e in card.get("emails", {}).values()]
+    keys += [("phone", str(eq.key("phones", "number", p.get("number", "")))) for p in card.get("phones", {}).values()]
     return {(kind, value[:_MAX_KEY]) for kind, value in keys if len(value) > 4}
 
 
@@ -146,16 +146,11 @@ def _plain(text: str) -> str:
     """Without accents, case and punctuation."""
     if text.isascii():
         return fold(text)
-    return fold("".join(c for c in unicodedata.normalize("NFKD", text) if not _is_accent(c)))
+    decomposed = unicodedata.normalize("NFKD", text)
+    return fold("".join([c for c in decomposed if unicodedata.combining(c) not in _ACCENTS]))
 
 
-def _is_accent(sign: str) -> bool:
-    """A mark that is often left out: an accent, a harakah, a niqqud. By its combining class, for of the other classes
-    are letters' own parts: nukta, voicing, virama (7-9), the vowels of Telugu, Thai, Lao, Tibetan (84-132), and of
-    none (0) most vowels of the scripts of India."""
-    kind = unicodedata.combining(sign)
-    return kind in _ACCENTS or kind >= _FIRST_FREE_ACCENT
-
-
-_ACCENTS = frozenset({1, *range(10, 37)})
-_FIRST_FREE_ACCENT = 200
+_ACCENTS = frozenset({1, *range(10, 37), *range(200, 255)})
+"""Combining classes of marks that are often left out: accents, harakat, niqqud. Those of the other classes are letters'
+own parts: nukta, voicing, virama (7-9), the vowels of Telugu, Thai, Lao, Tibetan (84-132); and of none (0) are most
+vowels of the scripts of India."""

@@ -16,6 +16,8 @@ from connectors.card import (
     MAX_PHOTO,
     MAX_TEXT,
     Card,
+    Element,
+    Equivalence,
     card_of,
     digest,
     fold,
@@ -175,3 +177,99 @@ def test_an_id_that_cannot_be_stored(text: str, words: str) -> None:
 @pytest.mark.parametrize("text", ["12x34", "/book/Ünïcödé 1.vcf", "i" * MAX_ID])
 def test_an_id_that_can(text: str) -> None:
     assert problem_id(text) is None
+
+
+# --- equivalence ----------------------------------------------------------------------------------------------------
+
+GERMAN = Equivalence("DE")
+NUMBER, ADDRESS, URI = ("phones", "1", "number"), ("emails", "1", "address"), ("links", "1", "uri")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+49 211 1234567", "+49211/1234567"),
+        ("+49 211 1234567", "0049 211 1234567"),
+        ("+49 (0)211 1234567", "+49 211 1234567"),
+        ("+49 211 1234567", "0211 1234567"),
+        ("+49 211 1234567 ext. 12", "0211 1234567 x12"),
+        ("tel:+49-211-1234567", "+49 211 1234567"),
+        ("0800 FLOWERS", "0800 flowers"),
+        ("ask Ann", " ASK ann "),
+    ],
+)
+def test_one_phone_number(one: str, other: str) -> None:
+    assert GERMAN.same(NUMBER, one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+49 211 1234567", "+49 211 1234568"),
+        ("+49 211 1234567", "+43 211 1234567"),
+        ("+49 211 1234567", "+49 211 1234567 ext. 12"),
+        ("+49 211 1234567 ext. 1", "+49 211 1234567 ext. 12"),
+        ("ask Ann", "ask Bob"),
+        ("0211 1234567", ""),
+    ],
+)
+def test_two_phone_numbers(one: str, other: str) -> None:
+    assert not GERMAN.same(NUMBER, one, other)
+
+
+def test_a_national_number_is_read_in_a_region_only() -> None:
+    assert not Equivalence().same(NUMBER, "+49 211 1234567", "0211 1234567")
+    assert not Equivalence("AT").same(NUMBER, "+49 211 1234567", "0211 1234567")
+    assert Equivalence().same(NUMBER, "(0211) 123-4567", "0211 1234567")
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "other", "same"),
+    [
+        (ADDRESS, "Ann@X.test", " mailto:ann@x.test ", True),
+        (ADDRESS, "ann@x.test", "anna@x.test", False),
+        (URI, "https://www.x.test/a/", "http://X.test/a", True),
+        (URI, "https://x.test/%C3%A9", "x.test/é", True),
+        (URI, "https://x.test/a", "https://x.test/A", False),
+        (URI, "https://x.test/a?b=1", "https://x.test/a?b=2", False),
+        (URI, "https://x.test:8443/", "https://x.test/", False),
+        (URI, "https://[bad", "https://[bad", True),
+        (URI, "https://[bad", "https://[worse", False),
+        (("addresses", "1", LINES), "Main St. 1,\nFlat 2", "main st 1 flat 2", True),
+        (("addresses", "1", LINES), "Main St. 1", "Main St. 11", False),
+        (("groups", "1", "name"), "VIP", " vip", True),
+        (("notes", "1", "note"), "a\r\nb", "a\nb ", True),
+        (("notes", "1", "note"), "a", "A", False),
+        (("anniversaries", "1", "date"), {"year": 1980, "month": 3}, {"month": 3, "year": 1980}, True),
+        (("anniversaries", "1", "date"), {"year": 1980}, {"year": 1981}, False),
+        (("emails", "1", "pref"), 1, None, False),
+    ],
+)
+def test_one_value_written_in_two_ways(path: tuple[str, ...], one: Any, other: Any, same: bool) -> None:
+    assert Equivalence().same(path, one, other) is same
+    assert Equivalence().same(path, other, one) is same
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other", "same"),
+    [
+        ("addresses", {LINES: "Main St 1"}, {"full": "main st. 1"}, True),
+        (
+            "addresses",
+            {LINES: "Main St 1", "components": [{"kind": "postcode", "value": "1"}]},
+            {LINES: "Main St 1", "components": [{"kind": "postcode", "value": "2"}]},
+            False,
+        ),
+        ("onlineServices", {"service": "Skype", "user": "ann"}, {"service": "Skype", "uri": "ann"}, True),
+        ("onlineServices", {"service": "Skype", "user": "ann"}, {"service": "AIM", "user": "ann"}, False),
+        ("anniversaries", {"kind": "birth", "date": {"year": 1}}, {"kind": "death", "date": {"year": 1}}, False),
+        ("emails", {"address": "A@x.test", "pref": 1}, {"address": "a@x.test"}, True),
+    ],
+)
+def test_what_an_element_is_recognised_by(field: str, one: Element, other: Element, same: bool) -> None:
+    assert (Equivalence().element_key(field, one) == Equivalence().element_key(field, other)) is same
+
+
+@pytest.mark.parametrize("field", ["addresses", "onlineServices", "emails", "phones", "notes"])
+def test_an_element_without_a_value_is_recognised_by_nothing(field: str) -> None:
+    assert Equivalence().element_key(field, {}) is None
