@@ -125,7 +125,7 @@ class _Merge:
     def elements(self) -> None:
         before, after = _grouped(self.then), _grouped(self.now)
         present = _grouped(self.ours)
-        for at in before.keys() - after.keys():
+        for at in sorted(before.keys() - after.keys()):
             if self.policy.pulls(at[0]):
                 self._gone(at, before[at], present.get(at))
         for at in sorted(after.keys() - before.keys()):
