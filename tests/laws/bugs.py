@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import test_crashes as crashes
 import test_each_law as law
+
 from app.core import guard, identity, reconcile
 from app.engine import intake, pull, push
 from app.store import connections, journal, outbox, runs

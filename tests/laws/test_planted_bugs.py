@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from bugs import BUGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "planted-bugs.md"
