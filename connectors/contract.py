@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
 from connectors.card import Card
+from connectors.consent import Channel, Consent
 from connectors.errors import Error
 
 
@@ -32,6 +34,7 @@ class Record:
     blobs: the bytes of the photos that `card` names, {uri: bytes}.
     aliases: other ids under which this record was known before (a merge, a renamed resource).
     refused: why this record cannot be read as a contact; it is then set aside, `card` is ignored.
+    consents: what its places for consent show now, every place that this record has, whatever they show.
     """
 
     id: str
@@ -43,6 +46,7 @@ class Record:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     aliases: Sequence[str] = ()
     refused: str | None = None
+    consents: Sequence[Consent] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,10 @@ class Push:
     card: what the record shall hold now, complete, in the remote's view (made by `fit`); None deletes.
         The difference to `held.card` is what must be written, and no more.
     blob: gives the bytes of a photo by its uri.
+    consents: the places for consent that must be written, and what they must show; the other places are not touched,
+        whatever else is written. Of a create: all that is known about the person's addresses; where nothing is, the
+        new record must not say that the person agreed. `granted` comes only with evidence.
+    erase: of a delete: the person asked to be forgotten; use the remote's erasure where it has one.
     """
 
     ref: str
@@ -82,6 +90,8 @@ class Push:
     held: Record | None
     card: Card | None
     blob: Callable[[str], bytes] = field(compare=False, default=lambda uri: b"")
+    consents: Sequence[Consent] = ()
+    erase: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,7 @@ class Capabilities:
     batch: most pushes that one `write` sends in one request.
     lag: seconds for which reads may show the state before our last write.
     find_lag: seconds for which `find` may miss a record that was just created.
+    consents: the channels for which a record there has a place that says whether the person may be contacted.
     """
 
     fields: frozenset[str]
@@ -130,6 +141,7 @@ class Capabilities:
     batch: int = 1
     lag: float = 0.0
     find_lag: float = 0.0
+    consents: frozenset[Channel] = frozenset()
 
 
 class Settings(BaseModel):
@@ -189,6 +201,58 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """Let go of sockets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a purchase. quantity, price (of one) and amount are as the remote says; None where it does not."""
+
+    text: str
+    item: str | None = None
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """Something that a contact bought, or was credited: a fact that is read and never written.
+
+    id: the remote's id. record: id of the contact's record there. number: as printed on it.
+    total: with tax, in `currency` (ISO 4217); of a credit negative.
+    state: draft | open (owed) | paid | void. lines: as far as the remote gives them.
+    """
+
+    id: str
+    record: str
+    kind: Literal["invoice", "receipt", "credit"]
+    number: str
+    date: date | None
+    total: Decimal
+    currency: str
+    state: Literal["draft", "open", "paid", "void"]
+    lines: Sequence[Line] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sales:
+    """A step of `purchases`. gone: ids of purchases that are not there any more. cursor: as in `Page`."""
+
+    purchases: Sequence[Purchase] = ()
+    gone: Sequence[str] = ()
+    cursor: Any = None
+
+
+@runtime_checkable
+class Seller(Protocol):
+    """A connector whose remote knows who bought what."""
+
+    def purchases(self, cursor: Any | None) -> Iterator[Sales]:
+        """What was sold, credited or changed since `cursor`; everything where it is None.
+
+        Raises CursorExpired where everything must be read again.
+        """
         ...
 
 
