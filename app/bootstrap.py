@@ -9,8 +9,9 @@ import secrets
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,13 +21,19 @@ from app import logs
 from app.engine.world import Tally, Unusable, World
 from app.secrets import BadKey, Keyring
 from app.settings import Settings, load
-from app.store import connections
+from app.store import connections, runs
 from app.store.connections import Connection
 from app.store.store import Store
 from connectors import registry
 from connectors.card import Equivalence
 from connectors.contract import Connector, Context, System
 from connectors.contract import Settings as ConnectorSettings
+from connectors.errors import Unreachable
+
+RENEWAL = 60.0
+"""Seconds that a renewal of credentials may take before another process may try."""
+RENEWAL_TURNS = 240
+"""How often a process looks in that time whether it is its turn."""
 
 
 class BadConnection(Exception):
@@ -65,15 +72,40 @@ class Application:
             settings = self.connector_settings(system, connection)
         except (BadConnection, BadKey, registry.UnknownSystem) as error:
             raise Unusable(str(error)) from None
-        context = Context(
-            now=lambda: datetime.now(UTC),
-            sleep=time.sleep,
-            random=random.random,
+        context = replace(
+            self.context(),
             requests=tally.count_request,
             save_secrets=lambda changed: self.save_secrets(connection.id, changed),
+            renewing=lambda: self.renewing(connection.id),
         )
         made: Connector = system.open(settings, context)
         return made
+
+    def context(self) -> Context:
+        """The world as a connector sees it, without a connection of its own."""
+        return Context(now=lambda: datetime.now(UTC), sleep=time.sleep, random=random.random)
+
+    @contextmanager
+    def renewing(self, connection: int) -> Iterator[Mapping[str, str]]:
+        """Be the only one who renews a connection's credentials, on any machine; yields them as they are by then.
+
+        Raises Unreachable where another process has been at it for longer than that can take.
+        """
+        name, owner = f"renew:{connection}", str(uuid.uuid4())
+        for _ in range(RENEWAL_TURNS):
+            with self.store.begin() as unit:
+                if runs.take_lease(unit, name, owner, RENEWAL):
+                    break
+            time.sleep(RENEWAL / RENEWAL_TURNS)
+        else:
+            raise Unreachable("another process is renewing these credentials; this one tries again at its next turn")
+        try:
+            with self.store.read() as unit:
+                stored = connections.secrets_of(unit, connection)
+            yield self.keyring.decrypt(stored) if stored else {}
+        finally:
+            with self.store.begin() as unit:
+                runs.drop_lease(unit, name, owner)
 
     def connector_settings(self, system: System, connection: Connection) -> ConnectorSettings:
         """A connection's settings, secrets and all, as its connector wants them."""

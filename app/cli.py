@@ -259,12 +259,12 @@ def consent(name: Name, json: Json = False) -> None:
     from app import show
     from app.configure import consented
     from app.engine.run import find
-    from connectors import registry
+    from connectors import loopback, registry
 
     with running() as application:
         connection = find(application.world(), name)
         system = registry.system(connection.system)
-        if system.consent is None:
+        if system.oauth is None:
             raise ValueError(f"{connection.system} needs no consent; its credentials are in its settings")
 
         def ask(link: str) -> str:
@@ -273,7 +273,8 @@ def consent(name: Name, json: Json = False) -> None:
             return answer
 
         settings = application.connector_settings(system, connection)
-        another = consented(application, connection, system.consent(settings.model_dump(), ask))
+        granted = loopback.consent(system.oauth, settings.model_dump(), ask, application.context())
+        another = consented(application, connection, granted)
     again = f"If it was paused: concord connections resume {name}"
     if another:
         again = f"It is another account than before, so it starts over: concord plan {name}"

@@ -8,6 +8,7 @@ seen (`Record.raw` is for what only the connector understands).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -263,6 +264,9 @@ class Context:
     now: the time, aware. sleep: waits that many seconds. random: [0, 1), for jitter.
     requests: called once per HTTP request sent, with (method, bytes sent, bytes received).
     save_secrets: stores rotated credentials at once ({setting: new value}).
+    renewing: to be held while credentials are renewed, so that no two processes do it at once; it yields the secret
+        settings as they are stored by then ({setting: value}; empty where nobody keeps them): another one may have
+        renewed them meanwhile.
     """
 
     now: Callable[[], datetime]
@@ -270,6 +274,36 @@ class Context:
     random: Callable[[], float]
     requests: Callable[[str, int, int], None] = lambda method, sent, received: None
     save_secrets: Callable[[Mapping[str, str]], None] = lambda secrets: None
+    renewing: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({})
+
+
+def _refresh_token(answer: Mapping[str, Any], redirect: Mapping[str, str]) -> Mapping[str, str]:
+    return {"refresh_token": str(answer.get("refresh_token") or "")}
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """How consent is given to a system: OAuth2 with an authorization code and PKCE (RFC 6749, RFC 7636).
+
+    title: the vendor in words for an admin. auth_uri, token_uri: its addresses, unless the settings say others under
+    these names. scope: what is asked for, blank-separated. authorize: more parameters of the consent page.
+    basic: the client's name and secret go to the token endpoint by HTTP Basic, else in the form.
+    required: the scope without which consent is worth nothing (a box the user did not tick).
+    dead: why a refresh token may have died there. register: what must be set up at the vendor first.
+    granted: the settings that a consent brings, from the token endpoint's answer and the redirect's query; where a
+        value is empty, no lasting access was given.
+    """
+
+    title: str
+    auth_uri: str
+    token_uri: str
+    scope: str
+    authorize: Mapping[str, str] = field(default_factory=dict)
+    basic: bool = False
+    required: str = ""
+    dead: str = "It was revoked or not used for too long"
+    register: str = "register an app with the vendor"
+    granted: Callable[[Mapping[str, Any], Mapping[str, str]], Mapping[str, str]] = _refresh_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +311,8 @@ class System:
     """A kind of remote as the registry knows it: one per connector package, named `CONNECTOR` there.
 
     open: makes a connector for one account. It does no I/O; the first request does.
-    consent: an interactive consent for the CLI: given the settings so far and a function that shows a link and returns
-        what the user pasted or the redirect brought, returns settings to add (tokens); None where there is none.
+    oauth: how its users give us access, with settings `client_id`, `client_secret` and what `oauth.granted` brings;
+        None where credentials are simply entered.
     sandbox: "package.module:function" that makes its sandbox (`create(**options)`), for demo, tests and developers.
     """
 
@@ -287,7 +321,7 @@ class System:
     settings: type[Settings]
     open: Callable[[Any, Context], Connector]
     sandbox: str | None = None
-    consent: Callable[[Mapping[str, Any], Callable[[str], str]], Mapping[str, str]] | None = None
+    oauth: OAuth | None = None
 
 
 def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -43,19 +43,9 @@ Limits of Google: 25,000 contacts an account, about 500 fields and 128 KB a cont
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from connectors.contract import System
-from connectors.google.client import GoogleSettings
+from connectors.google.client import OAUTH, GoogleSettings
 from connectors.google.connector import Google
-
-
-def _consent(settings: Mapping[str, Any], show: Callable[[str], str]) -> Mapping[str, str]:
-    from connectors.google.consent import consent
-
-    return consent(settings, show)
-
 
 CONNECTOR = System(
     name="google",
@@ -63,5 +53,5 @@ CONNECTOR = System(
     settings=GoogleSettings,
     open=Google,
     sandbox="connectors.google.sandbox:create",
-    consent=_consent,
+    oauth=OAUTH,
 )

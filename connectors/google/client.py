@@ -16,10 +16,24 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field, SecretStr
 
-from connectors.contract import Context, Settings
+from connectors.contract import Context, OAuth, Settings
 from connectors.errors import CursorExpired, Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain
-from connectors.google.consent import AGAIN, AUTH_URI, TOKEN_URI, Grant
 from connectors.http import Http, Response, react, retry_after, server_time
+from connectors.oauth import AGAIN, Grant
+
+SCOPE: Final = "https://www.googleapis.com/auth/contacts"
+# Addresses, scope, causes of death: google-people note 1.
+OAUTH: Final = OAuth(
+    title="Google",
+    auth_uri="https://accounts.google.com/o/oauth2/v2/auth",
+    token_uri="https://oauth2.googleapis.com/token",  # noqa: S106 an address, not a secret
+    scope=SCOPE,
+    authorize={"access_type": "offline", "prompt": "consent"},
+    required=SCOPE,
+    dead="It was revoked, was not used for six months, or the consent screen is still in Testing, where tokens live "
+    "7 days",
+    register="make an OAuth client of type Desktop app",
+)
 
 CONTACT_ONLY: Final = ["READ_SOURCE_TYPE_CONTACT"]
 MINUTE_QUOTA: Final = 20.0
@@ -43,8 +57,8 @@ class GoogleSettings(Settings):
     tuning: ClassVar[frozenset[str]] = frozenset({"auth_uri", "token_uri", "client_id", "rate", "page_size", "photos"})
 
     url: str = "https://people.googleapis.com/"
-    auth_uri: str = AUTH_URI
-    token_uri: str = TOKEN_URI
+    auth_uri: str = OAUTH.auth_uri
+    token_uri: str = OAUTH.token_uri
     client_id: str
     client_secret: SecretStr
     refresh_token: SecretStr = SecretStr("")
@@ -226,7 +240,7 @@ class Client:
         self._http = Http(settings.url, context, react=google_react, rate=settings.rate, timeout=60.0)
         # Photos come from another host, which has no such quota.
         self._files = Http(settings.url, context, timeout=60.0)
-        self._grant = Grant(self._http, context, settings)
+        self._grant = Grant(self._http, context, settings, OAUTH)
         self.clock: datetime | None = None
 
     def close(self) -> None:

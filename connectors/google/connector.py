@@ -24,8 +24,7 @@ from connectors.errors import (
     Unreachable,
 )
 from connectors.google import mapping
-from connectors.google.client import FAILED_PRECONDITION, NOT_FOUND, Client, GoogleSettings, Rejected
-from connectors.google.consent import SCOPE
+from connectors.google.client import FAILED_PRECONDITION, NOT_FOUND, SCOPE, Client, GoogleSettings, Rejected
 
 READ: Final = ",".join(sorted({*mapping.WRITTEN, "metadata", "clientData", "photos"}))
 LIST_CAP: Final = 100

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from connectors import loopback
+from connectors.contract import Context
 from connectors.errors import Unauthorised
 from connectors.google import CONNECTOR
 from connectors.google.sandbox import GoogleSandbox, create
@@ -48,8 +52,9 @@ def browse(link: str) -> str:
 
 
 def consent(settings: dict[str, Any], show: Callable[[str], str]) -> dict[str, str]:
-    assert CONNECTOR.consent is not None
-    return dict(CONNECTOR.consent(settings, show))
+    assert CONNECTOR.oauth is not None
+    context = Context(now=lambda: datetime.now(UTC), sleep=time.sleep, random=lambda: 0.5)
+    return loopback.consent(CONNECTOR.oauth, settings, show, context)
 
 
 @pytest.mark.parametrize(

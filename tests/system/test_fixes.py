@@ -10,7 +10,7 @@ from desk import Desk
 from app import cli, configure
 from app.bootstrap import start
 from app.engine.run import Busy, find, lease
-from connectors.google.consent import SCOPE
+from connectors.google.client import SCOPE
 
 ZOE = {"firstname": "Zoë", "lastname": "O'Brien", "email": "zoe@x.test", "mobile": "+44 7700 900001"}
 BEN = {"firstname": "Ben", "lastname": "Bax", "email": "ben@x.test", "mobile": "+44 7700 900002"}
