@@ -13,15 +13,19 @@ from typing import Any
 
 from app.core import identity
 from app.core.align import align
+from app.core.consent import as_json, flips, of_json
 from app.core.identity import Candidate, Key
 from app.core.reconcile import EMPTY, Merged, Owed, Side, first_sight, merge, owed
+from app.engine import consents
 from app.engine.arbiter import arbiter
 from app.engine.world import Session, earlier, policy_of
 from app.store import connections, journal, links, outbox, people, runs
+from app.store.consents import Entry
 from app.store.links import Brief, Link
 from app.store.people import Person
 from app.store.store import Unit
 from connectors.card import SLOT, Card, Equivalence, Path, card_of, digest, leaves, problem
+from connectors.consent import Consent
 from connectors.contract import Record
 
 
@@ -53,6 +57,7 @@ class Intake:
         self._revived: set[int] = set()
         self._touched: set[int] = set()
         self._own: set[int] = set()
+        self._heard: list[Entry] = []
         self._versions: list[Record] = []
 
     # -- what came
@@ -87,9 +92,9 @@ class Intake:
             if link is not None and link.state == "live":
                 self._parked[record.id] = None
         elif link is None:
-            strangers.append(News(record, digest(record.card)))
+            strangers.append(news_of(record))
         else:
-            news = News(record, digest(record.card))
+            news = news_of(record)
             if self._is_news(news, link):
                 changed.append(news)
             elif record.version != link.version and news.digest == link.digest and not self._is_old(record, link):
@@ -128,10 +133,15 @@ class Intake:
                 self._own.add(person.id)
                 continue
             merged = self._merge(person, news, link)
-            if merged.losses and not settling:
+            if not settling and (merged.losses or self._opts(news.record, link)):
                 self._park(news.record)
                 continue
             self._apply(person, news, merged, link)
+
+    def _opts(self, record: Record, link: Link) -> bool:
+        """Did somebody opt out there, or in? If many did at once, a human looks at it first."""
+        shown = consents.shown(record, link, self.eq)
+        return link.state == "live" and consents.pulls(self.session) and flips(of_json(link.consents), shown)
 
     @staticmethod
     def _stays_deleted(person: Person, news: News, link: Link) -> bool:
@@ -164,6 +174,7 @@ class Intake:
             self._clash(person.id, clash.path, clash.ours, clash.theirs, clash.kept)
         if merged.edits or (person.state != "live" and (revive or merged.conflicts)):
             self._edit(person, merged, at)
+        self._heard += consents.heard(self.session, self.unit, person.id, record, link)
         self._link(self._linked(person.id, news, merged.seen, merged.sent, link))
         runs.keep_blobs(self.unit, record.blobs)
         person = self.people[person.id]
@@ -236,7 +247,7 @@ class Intake:
         """This record was made by our create of this person, whose answer never came."""
         assert record.card is not None
         self.people[person.id] = person
-        self._answer(person, News(record, digest(record.card)), sent)
+        self._answer(person, news_of(record), sent)
 
     def _answer(self, person: Person, news: News, sent: Card) -> None:
         """What it does not show of what we sent, it cannot hold. What it shows otherwise, somebody has edited since."""
@@ -295,6 +306,7 @@ class Intake:
         self._keys[number] = {key for key in keys if key[0] != "uid"}
         self._touched.add(person.id)
         self._log(person.id, (), None, first.card, earlier(record.modified, self.unit.now))
+        self._heard += consents.heard(self.session, self.unit, person.id, record, None)
         self._link(self._linked(person.id, news, first.seen, first.sent))
         runs.keep_blobs(self.unit, record.blobs)
         self.session.tally.people += 1
@@ -336,6 +348,7 @@ class Intake:
             seen=seen,
             sent=sent,
             raw=record.raw,
+            consents=as_json(consents.shown(record, before, self.eq)),
         )
 
     def _park(self, record: Record) -> None:
@@ -367,6 +380,8 @@ class Intake:
         runs.unpark(unit, here, self._alive)
         runs.park(unit, here, self.session.run_id, self._parked)
         outbox.owe(unit, connections.receivers(unit, here), sorted(self._touched))
+        consents.record(unit, self.session.world, self._heard)
+        self._own |= consents.unsaid(self.session, unit, [*self._links.values()], self.people)
         outbox.owe(unit, [here], sorted(self._own))
         self.session.tally.refused += len(self._refused)
 
@@ -376,6 +391,15 @@ class Intake:
             others = [c for c in connections.every(self.unit) if c.id != self.session.id]
             ids = [c.id for c in others if policy_of(c.policy).deletes != "ignore"]
             links.forget_tombstones(self.unit, ids, self._revived)
+
+
+def news_of(record: Record) -> News:
+    """The record with the digest of all that it shows: the card, and what it says of consent."""
+    assert record.card is not None
+    if not record.consents:
+        return News(record, digest(record.card))
+    said = [[c.channel, c.address, c.state] for c in record.consents]
+    return News(record, digest({"card": record.card, "consents": said}))
 
 
 def _answers(record: Record, lost: dict[int, Card], persons: dict[int, Person], eq: Equivalence) -> list[Candidate]:
@@ -408,10 +432,21 @@ def record_json(record: Record) -> dict[str, Any]:
         "modified": record.modified.isoformat() if record.modified else None,
         "key": record.key,
         "raw": record.raw,
+        "consents": [
+            [c.channel, c.address, c.state, c.at.isoformat() if c.at else None, dict(c.evidence), c.reason]
+            for c in record.consents
+        ],
     }
 
 
 def record_of(stored: dict[str, Any]) -> Record:
     """The record that `record_json` stored."""
-    modified = stored["modified"]
-    return Record(**{**stored, "modified": datetime.fromisoformat(modified) if modified else None})
+    said = [
+        Consent(channel, address, state, _moment(at), evidence, reason)
+        for channel, address, state, at, evidence, reason in stored.get("consents", ())
+    ]
+    return Record(**{**stored, "modified": _moment(stored["modified"]), "consents": said})
+
+
+def _moment(stored: str | None) -> datetime | None:
+    return datetime.fromisoformat(stored) if stored else None

@@ -123,8 +123,8 @@ def too_much(session: Session, unit: Unit, waiting: int) -> str | None:
     if guard.may_lose(waiting, held) or (cleared is not None and unit.now < cleared):
         return None
     return (
-        f"{session.connection.name} would delete or blank {waiting} of {held} contacts; nothing was touched. "
-        f"If that is meant: concord sync {session.connection.name} --release"
+        f"{session.connection.name} would delete, blank or opt out (or in) {waiting} of {held} contacts; "
+        f"nothing was touched. If that is meant: concord sync {session.connection.name} --release"
     )
 
 

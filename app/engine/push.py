@@ -6,21 +6,24 @@ run knows what may have happened, and looks before it sends anything again (`rec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from app.core.align import align
+from app.core.consent import Ledger, Shown, as_json, of_json, written
 from app.core.reconcile import EMPTY, Owed, answered, owed, owed_create
-from app.engine.intake import Intake
+from app.engine import consents
+from app.engine.intake import Intake, news_of
 from app.engine.world import Session
 from app.store import links, outbox, people, runs
 from app.store.links import Link
 from app.store.outbox import MAX_ATTEMPTS, Due
 from app.store.people import Person
 from app.store.store import Unit
-from connectors.card import Card, digest, leaves
+from connectors.card import Card, leaves
+from connectors.consent import Consent
 from connectors.contract import Outcome, Push, Record
 from connectors.errors import Error, Missing, Stale, Uncertain
 
@@ -34,12 +37,13 @@ STEP = 200
 @dataclass(frozen=True, slots=True)
 class Task:
     """One write: of a person to a record (link None: to be created; owed None: to be deleted). alone: the only one
-    that this person is owed here."""
+    that this person is owed here. consents: the places for consent that must be written with it."""
 
     person: Person
     link: Link | None
     owed: Owed | None
     alone: bool = True
+    consents: Sequence[Consent] = ()
 
     @property
     def ref(self) -> str:
@@ -67,17 +71,30 @@ def prepare(session: Session, unit: Unit, persons: Sequence[int]) -> Prepared:
         held.setdefault(link.person_id, []).append(link)
     waiting = runs.waiting(unit, session.id, [link.remote_id for each in held.values() for link in each])
     prepared = Prepared([], [], [])
+    known = _ledger(session, unit, found, held)
     for id_ in persons:
         if any(link.remote_id in waiting for link in held.get(id_, ())):
             continue  # what the record brought comes first; owed until then
-        tasks = [*_tasks(session, found[id_], held.get(id_, []), prepared.level)]
+        tasks = [*_tasks(session, found[id_], held.get(id_, []), prepared.level, known)]
         prepared.tasks += tasks if len(tasks) == 1 else [replace(task, alone=False) for task in tasks]
         if not tasks:
             prepared.settled.append(id_)
     return prepared
 
 
-def _tasks(session: Session, person: Person, held: Sequence[Link], level: list[Link]) -> Iterator[Task]:
+def _ledger(
+    session: Session, unit: Unit, persons: Mapping[int, Person], held: Mapping[int, Sequence[Link]]
+) -> Ledger | None:
+    """What is known of the persons' consent; None where the connection is never told."""
+    if not consents.pushes(session):
+        return None
+    more = {place[:2] for each in held.values() for link in each for place in of_json(link.consents)}
+    return consents.ledger(unit, persons, session.world.eq, session.connector.capabilities.consents, more)
+
+
+def _tasks(
+    session: Session, person: Person, held: Sequence[Link], level: list[Link], known: Ledger | None
+) -> Iterator[Task]:
     policy, can = session.policy, session.connector.capabilities
     live = [link for link in held if link.state == "live"]
     if person.state != "live":
@@ -91,16 +108,17 @@ def _tasks(session: Session, person: Person, held: Sequence[Link], level: list[L
         return
     for link in live:
         change = owed(person.card, link.seen, link.sent, fit=session.connector.fit, policy=policy, eq=session.world.eq)
-        if change is None:
+        said = known.due(person.id, of_json(link.consents)) if known else []
+        if change is None and not said:
             continue
-        if not change.paths:
+        if change is not None and not change.paths and not said:
             level.append(replace(link, sent=change.sent))
         elif can.updates:
-            yield Task(person, link, change)
+            yield Task(person, link, change or Owed(link.seen, link.sent, frozenset()), consents=said)
     if not held and can.creates and policy.direction in ("both", "push") and policy.welcomes(person.card):
         new = owed_create(person.card, fit=session.connector.fit, policy=policy)
         if new.paths:
-            yield Task(person, None, new)
+            yield Task(person, None, new, consents=known.known(person.id, can.consents) if known else ())
 
 
 def request(session: Session, task: Task) -> Push:
@@ -108,13 +126,22 @@ def request(session: Session, task: Task) -> Push:
     held = None
     if task.link is not None:
         link = task.link
-        held = Record(link.remote_id, link.seen, link.version, link.modified, task.person.uid, link.raw)
+        held = Record(
+            link.remote_id,
+            link.seen,
+            link.version,
+            link.modified,
+            task.person.uid,
+            link.raw,
+            consents=[Consent(place.channel, place.address, place.state) for place in of_json(link.consents)],
+        )
 
     def blob(uri: str) -> bytes:
         with session.store.read() as unit:
             return runs.blob(unit, uri)
 
-    return Push(task.ref, task.person.uid, held, task.owed.card if task.owed else None, blob)
+    card = task.owed.card if task.owed else None
+    return Push(task.ref, task.person.uid, held, card, blob, task.consents, erase=task.person.state == "erased")
 
 
 # --- writing
@@ -209,11 +236,29 @@ def _succeeded(session: Session, unit: Unit, task: Task, record: Record) -> Sett
     if task.link is not None:
         _updated(session, unit, task, task.link, task.owed, record)
         session.tally.written += 1
-        return _level(session, unit, task)
-    if _created(session, unit, task.person, task.owed.card, record):
+        return _heeded(session, unit, task, record)
+    if _created(session, unit, task, task.owed.card, record):
         session.tally.created += 1
-        return _level(session, unit, task)
+        return _heeded(session, unit, task, record)
     return "done"
+
+
+def _heeded(session: Session, unit: Unit, task: Task, record: Record) -> Settled:
+    """The write is done, if the remote took the opt-outs. One that it does not take is nothing to be silent about."""
+    shows = {place[:2]: place.state for place in consents.shown(record, None, session.world.eq)}
+    for consent in task.consents:
+        place = consent.channel, consent.address
+        if consent.state != "withdrawn" or shows.get(place, "withdrawn") in _OUT:
+            continue
+        what = f"the opt-out of {consent.address}" if consent.address else f"the opt-out ({consent.channel})"
+        reason = f"{session.connection.name} did not take {what}; mark it there by hand, then retry"
+        outbox.set_aside(unit, session.id, task.person.id, reason)
+        session.tally.aside += 1
+        return "done"
+    return _level(session, unit, task)
+
+
+_OUT: Final = ("withdrawn", "undeliverable")
 
 
 def _deleted(session: Session, unit: Unit, task: Task) -> Settled:
@@ -226,16 +271,18 @@ def _deleted(session: Session, unit: Unit, task: Task) -> Settled:
     return _level(session, unit, task)
 
 
-def _created(session: Session, unit: Unit, person: Person, sent: Card, record: Record) -> bool:
+def _created(session: Session, unit: Unit, task: Task, sent: Card, record: Record) -> bool:
     """A new record is this person's. False where the remote answered with somebody else's record."""
     assert record.card is not None
+    person = task.person
     if links.holder(unit, session.id, record.id) not in (None, person.id):
         reason = f"the remote answered with record {record.id}, which is another person's"
         outbox.set_aside(unit, session.id, person.id, reason)
         session.tally.aside += 1
         return False
     seen = align(record.card, [sent], session.world.eq, session.world.mint)
-    links.save(unit, [link_of(session, unit, person.id, record, seen=seen, sent=sent)])
+    places = written((), consents.shown(record, None, session.world.eq), task.consents)
+    links.save(unit, [link_of(session, unit, person.id, record, seen=seen, sent=sent, places=places)])
     runs.keep_blobs(unit, record.blobs)
     return True
 
@@ -245,9 +292,11 @@ def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed,
     assert record.card is not None
     answer = align(record.card, [change.card], session.world.eq, session.world.mint)
     expected = answered(link.seen, answer, change.paths)
-    saved = link_of(session, unit, task.person.id, record, seen=answer, sent=change.sent)
+    shown = consents.shown(record, link, session.world.eq)
+    places = written(of_json(link.consents), shown, task.consents)
+    saved = link_of(session, unit, task.person.id, record, seen=answer, sent=change.sent, places=places)
     runs.keep_blobs(unit, record.blobs)
-    if leaves(expected) == leaves(answer):
+    if leaves(expected) == leaves(answer) and [p[:3] for p in places] == [p[:3] for p in shown]:
         links.save(unit, [replace(saved, prior=link.digest)])
         return
     links.save(unit, [replace(saved, seen=expected, modified=link.modified, digest=None)])
@@ -256,7 +305,9 @@ def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed,
     intake.flush()
 
 
-def link_of(session: Session, unit: Unit, person: int, record: Record, *, seen: Card, sent: Card) -> Link:
+def link_of(
+    session: Session, unit: Unit, person: int, record: Record, *, seen: Card, sent: Card, places: Sequence[Shown]
+) -> Link:
     """The link to a record that we have just written."""
     return Link(
         connection_id=session.id,
@@ -265,12 +316,13 @@ def link_of(session: Session, unit: Unit, person: int, record: Record, *, seen: 
         state="live",
         version=record.version,
         modified=record.modified,
-        digest=digest(record.card or EMPTY),
+        digest=news_of(record).digest,
         prior=None,
         written=unit.now,
         seen=seen,
         sent=sent,
         raw=record.raw,
+        consents=as_json(places),
     )
 
 
@@ -326,6 +378,7 @@ def _recover_known(session: Session, held: Sequence[Link]) -> None:
     records = [*session.connector.read([link.remote_id for link in held])]
     with session.store.begin() as unit:
         session.fence(unit)
+        links.save(unit, consents.ours(session, unit, held, records))
         intake = Intake(session, unit)
         intake.take(records)
         intake.flush()

@@ -35,6 +35,7 @@ class Link:
     """A record of a connection and the person it is.
 
     digest: of the view as the connector gave it. prior: the digest before our last write at `written`.
+    consents: its places for consent, as `core.consent` writes them.
     """
 
     connection_id: int
@@ -49,6 +50,7 @@ class Link:
     seen: Card
     sent: Card
     raw: Any = None
+    consents: Any = None
 
 
 _BRIEF = [links.c[name] for name in Brief._fields]

@@ -93,6 +93,7 @@ connections = Table(
     Column("state", String(16), nullable=False, comment="new (waits for its first contact) | active | paused"),
     Column("reason", Text, comment="why it is paused, for the admin"),
     Column("cursor", Json),
+    Column("sales_cursor", Json, comment="the place up to which purchases were read"),
     Column("cleared", Moment, comment="until when the brake is released by a human"),
 )
 
@@ -134,6 +135,7 @@ links = Table(
     Column("seen", Json, nullable=False),
     Column("sent", Json, nullable=False),
     Column("raw", Json),
+    Column("consents", Json, comment="its places for consent: [[channel, address, what it shows, what we wrote]]"),
     Index(None, "person_id", "connection_id"),
 )
 
@@ -210,6 +212,57 @@ conflicts = Table(
     Column("at", Moment, nullable=False),
     Index(None, "open"),
     Index(None, "person_id"),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _person(),
+    Column("channel", String(8), nullable=False, comment="email | phone | sms | post"),
+    Column("address", String(320), nullable=False, comment='folded; "" is the whole channel'),
+    Column("state", String(16), nullable=False),
+    Column("at", Moment, nullable=False, comment="when it was said, as far as is known"),
+    Column("recorded", Moment, nullable=False),
+    Column("connection_id", Integer, comment="where it was said; null: here"),
+    Column("run_id", Integer),
+    Column("actor", String(64), nullable=False),
+    Column("basis", Text, nullable=False, comment="on what the entry rests, in words"),
+    Column("evidence", Json, nullable=False),
+    Index(None, "person_id"),
+    Index(None, "address", "channel"),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("hash", String(64), primary_key=True, comment="of an address of somebody who was erased, salted"),
+    Column("at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+purchases = Table(
+    "purchases",
+    metadata,
+    _connection(primary_key=True),
+    Column("id", String(512), primary_key=True),
+    Column("record", String(512), nullable=False, comment="remote id of whose purchase it is"),
+    Column("kind", String(8), nullable=False, comment="invoice | receipt | credit"),
+    Column("number", String(200), nullable=False),
+    Column("date", String(10), comment="YYYY-MM-DD"),
+    Column("total", String(40), nullable=False, comment="decimal, with tax"),
+    Column("currency", String(8), nullable=False),
+    Column("state", String(8), nullable=False, comment="draft | open | paid | void"),
+    Column("lines", Json, nullable=False),
+    Column("read", Moment, nullable=False),
+    Index(None, "connection_id", "record"),
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 runs = Table(

@@ -1,0 +1,58 @@
+"""The ledger of consent: what was said about contacting a person, by whom and when. Rows are never rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app.store.store import Unit
+from app.store.tables import consents
+from connectors.consent import Channel, ConsentState
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row. actor: the connection, or the human here. basis: on what it rests, in words. recorded: when we heard."""
+
+    person_id: int
+    channel: Channel
+    address: str
+    state: ConsentState
+    at: datetime
+    actor: str
+    basis: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    connection_id: int | None = None
+    run_id: int | None = None
+    recorded: datetime | None = None
+
+
+_COLUMNS = [consents.c[name] for name in Entry.__slots__]
+
+
+def append(unit: Unit, entries: Sequence[Entry]) -> None:
+    rows = [{name: getattr(entry, name) for name in Entry.__slots__} for entry in entries]
+    unit.insert(consents, [{**row, "evidence": dict(row["evidence"]), "recorded": unit.now} for row in rows])
+
+
+def of_people(unit: Unit, persons: Iterable[int]) -> list[Entry]:
+    """Everything that was said about these persons, oldest first."""
+    return _entries(unit, unit.among(consents.c.person_id, set(persons)))
+
+
+def at_addresses(unit: Unit, addresses: Iterable[str]) -> list[Entry]:
+    """Everything that was said about these folded addresses, of anybody, oldest first."""
+    return _entries(unit, unit.among(consents.c.address, set(addresses)))
+
+
+def _entries(unit: Unit, wanted: sa.ColumnElement[bool]) -> list[Entry]:
+    query = sa.select(*_COLUMNS).where(wanted).order_by(consents.c.at, consents.c.id)
+    return [Entry(*row) for row in unit.db.execute(query)]
+
+
+def erase(unit: Unit, person: int) -> None:
+    """Nothing is left of what was said about this person (who asked to be forgotten)."""
+    unit.db.execute(sa.delete(consents).where(consents.c.person_id == person))
