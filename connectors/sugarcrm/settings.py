@@ -29,6 +29,10 @@ class SugarSettings(Settings):
         (Administration, API Platforms).
     refresh_token: kept by us; of the last login.
     protocol: v11 (SugarCRM 7 and later), v4_1 (SugarCRM CE, SuiteCRM 7), v8 (SuiteCRM's V8); auto finds out.
+    found: kept by us; the protocol that was found.
+    key_field: a custom text field of Contacts (and Leads) in which our key is kept where the user is no administrator;
+        administrators need none in v11 (`sync_key`).
+    emoji: the database keeps four-byte characters (v11). Where emoji come back as ????, say false: then none are sent.
     leads: Leads are contacts, too. create_as: what a new contact becomes.
     full_every: hours after which everything is listed again, to find what leaves no trace.
     page: rows asked for in one request; the server may give fewer. rate: most requests a second.
@@ -40,6 +44,9 @@ class SugarSettings(Settings):
             "client_id",
             "platform",
             "protocol",
+            "found",
+            "key_field",
+            "emoji",
             "leads",
             "create_as",
             "full_every",
@@ -57,6 +64,9 @@ class SugarSettings(Settings):
     platform: str = Field(default="concord", pattern=r"^[A-Za-z0-9_-]{1,127}$")
     refresh_token: SecretStr = SecretStr("")
     protocol: Literal["auto", "v11", "v4_1", "v8"] = "auto"
+    found: Literal["", "v11", "v4_1", "v8"] = ""
+    key_field: str = Field(default="", pattern=r"^([a-z][a-z0-9_]*_c)?$")
+    emoji: bool = True
     leads: bool = False
     create_as: Literal["Contacts", "Leads"] = "Contacts"
     full_every: float = Field(default=24.0, gt=0)
