@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -52,20 +52,25 @@ class Tokens:
 TOKENS: Final = Tokens()
 
 
-class Grant:
-    """What the user granted us: gives access tokens as long as the refresh token lives.
+class Session:
+    """Access tokens by a refresh token that rotates: a base for each way to get one. Safe between processes: a new
+    refresh token is stored before its access token is used, and whoever comes second takes what the first one stored.
 
-    settings: `client_id`, `client_secret`, `refresh_token` (SecretStr), and `token_uri` where another is to be asked.
+    owner: texts that say whose session it is (token endpoint, client, user …).
     """
 
-    def __init__(self, http: Http, context: Context, settings: Any, oauth: OAuth) -> None:
-        self._http, self._context, self._oauth = http, context, oauth
-        self._client = Client.of(oauth, settings.model_dump())
-        self._refresh_token = str(settings.refresh_token.get_secret_value())
+    def __init__(self, context: Context, owner: Sequence[str], refresh_token: str) -> None:
+        self._context, self._owner, self._refresh_token = context, tuple(owner), refresh_token
+
+    def ask(self, refresh_token: str) -> Mapping[str, Any]:
+        """The token endpoint's answer (RFC 6749 section 5.1). refresh_token: the newest there is, or "".
+
+        Raises Unauthorised where there is no access to be had.
+        """
+        raise NotImplementedError
 
     def _key(self) -> str:
-        parts = (self._client.token_uri, self._client.id, self._refresh_token)
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return hashlib.sha256("\0".join((*self._owner, self._refresh_token)).encode()).hexdigest()
 
     def access(self) -> tuple[str, str]:
         """(access token, its scopes). Raises Unauthorised where there is none to be had."""
@@ -84,18 +89,34 @@ class Grant:
                 held = TOKENS.get(self._key(), self._context.now())
                 if held:
                     return held
-            if not self._refresh_token:
-                raise Unauthorised(f"nobody has given access to this account yet; {AGAIN}")
-            answer = _ask(self._http, self._client, _refresh(self._refresh_token))
+            answer = self.ask(self._refresh_token)
             # Many servers keep the old refresh token; where a new one comes, the old one is dead: store it before use.
             rotated = answer.get("refresh_token")
             if rotated and rotated != self._refresh_token:
                 self._refresh_token = str(rotated)
                 self._context.save_secrets({"refresh_token": self._refresh_token})
-        token, scope = str(answer["access_token"]), str(answer.get("scope", ""))
-        until = self._context.now() + timedelta(seconds=float(answer.get("expires_in", 3600)))
-        TOKENS.put(self._key(), token, until, scope)
+            token, scope = str(answer["access_token"]), str(answer.get("scope") or "")
+            until = self._context.now() + timedelta(seconds=float(answer.get("expires_in", 3600)))
+            TOKENS.put(self._key(), token, until, scope)
         return token, scope
+
+
+class Grant(Session):
+    """What the user granted us: gives access tokens as long as the refresh token lives.
+
+    settings: `client_id`, `client_secret`, `refresh_token` (SecretStr), and `token_uri` where another is to be asked.
+    """
+
+    def __init__(self, http: Http, context: Context, settings: Any, oauth: OAuth) -> None:
+        self._http = http
+        self._client = Client.of(oauth, settings.model_dump())
+        refresh_token = str(settings.refresh_token.get_secret_value())
+        super().__init__(context, (self._client.token_uri, self._client.id), refresh_token)
+
+    def ask(self, refresh_token: str) -> Mapping[str, Any]:
+        if not refresh_token:
+            raise Unauthorised(f"nobody has given access to this account yet; {AGAIN}")
+        return _ask(self._http, self._client, _refresh(refresh_token))
 
 
 # --- the token endpoint ---------------------------------------------------------------------------------------
