@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors.card import Card
+from connectors.consent import Channel, Consent, place_key
 from connectors.contract import Account, Context, Outcome, Page, Push, Record, batched
 from connectors.errors import (
     CursorExpired,
@@ -122,7 +124,19 @@ class MemoryConnector:
             modified=self._modified(state.at),
             key=state.key,
             blobs={uri: self.remote.blobs[uri] for uri in photos},
+            consents=self._consents(state) if card is not None else (),
         )
+
+    def _consents(self, state: State) -> list[Consent]:
+        """Every place that the record has: a flag is about the channel, a status about the one address."""
+        found = []
+        for channel, kind in self.profile.consents.items():
+            address = _address(state.cells or {}) if kind == "status" else ""
+            if kind == "flag" or address:
+                said = state.consents.get(channel, Consent(channel, "", "unknown"))
+                shown = said.state if kind == "status" or said.state == "withdrawn" else "unknown"
+                found.append(replace(said, address=address, state=shown))
+        return found
 
     def _modified(self, at: datetime) -> datetime | None:
         if not self.profile.modified:
@@ -182,13 +196,26 @@ class MemoryConnector:
     def _difference(self, push: Push) -> Write | None:
         """The write that makes the record what the push wants; None where it is that already."""
         if push.held is None:
-            return Write(None, self._photos(push, self.profile.cells(push.card or {})), key=push.key)
+            cells = self.profile.cells(push.card or {})
+            said = self._said(push, _address(cells))
+            return Write(None, self._photos(push, cells), key=push.key, consents=said)
         if push.card is None:
             return Write(push.held.id, None, push.held.version)
         before, after = self.profile.cells(push.held.card or {}), self.profile.cells(push.card)
         paths = {**before, **after}
         changes = {path: after.get(path) for path in paths if before.get(path) != after.get(path)}
-        return Write(push.held.id, self._photos(push, changes), push.held.version) if changes else None
+        said = self._said(push, _address(before))
+        if not changes and not said:
+            return None
+        return Write(push.held.id, self._photos(push, changes), push.held.version, consents=said)
+
+    def _said(self, push: Push, address: str) -> dict[Channel, Consent]:
+        """What must be written to the record's own places."""
+        places = {
+            channel: "" if kind == "flag" else place_key(channel, address)
+            for channel, kind in self.profile.consents.items()
+        }
+        return {c.channel: c for c in push.consents if places.get(c.channel, "-") == c.place[1]}
 
     def _photos(self, push: Push, cells: Cells) -> Cells:
         """The cells with photos uploaded, named as the remote names them."""
@@ -222,6 +249,11 @@ class MemoryConnector:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _address(cells: Cells) -> str:
+    """The e-mail address of a record that has one."""
+    return next((str(v) for path, v in cells.items() if path[0] == "emails" and path[-1] == "address"), "")
 
 
 def reaction(status: Status) -> Error:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from connectors.card import ADDRESS_KINDS, LINES, SLOT, VALUE, Card, Element, Leaves, Path, card_of, full_name, leaves
+from connectors.consent import Channel
 from connectors.contract import Capabilities
 
 ROW: Final = "concord:row"
@@ -57,7 +58,8 @@ class Profile:
     answers: what it answers to a write: the stored record, or only its id and version.
     listing: `records` in full, or only `versions` to be read one by one.
     key: keeps our key. unique: refuses a second record with the same e-mail address. modified: tells when a record
-    changed, in steps of `tick` seconds. lag: reads show the state of that many seconds ago; find_lag: so does search.
+    changed, in steps of `tick` seconds. consents: its places for consent: a `flag` of the whole channel, or a `status`
+    of the one address. lag: reads show the state of that many seconds ago; find_lag: so does search.
     """
 
     title: str
@@ -80,6 +82,7 @@ class Profile:
     listing: Literal["records", "versions"] = "records"
     modified: bool = True
     tick: float = 0.0
+    consents: Mapping[Channel, Literal["flag", "status"]] = field(default_factory=dict)
     page: int = 100
     batch: int = 20
     lag: float = 0.0
@@ -100,6 +103,7 @@ class Profile:
             batch=self.batch,
             lag=self.lag,
             find_lag=self.find_lag,
+            consents=frozenset(self.consents),
         )
 
     # -- the projection
@@ -304,6 +308,7 @@ def crm() -> Profile:
         conditional=False,
         key=False,
         tick=1.0,
+        consents={"email": "flag", "phone": "flag"},
         batch=1,
     )
 
@@ -320,6 +325,7 @@ def mailer() -> Profile:
         key=False,
         unique=True,
         answers="version",
+        consents={"email": "status"},
         batch=500,
     )
 

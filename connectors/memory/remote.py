@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.card import Card, Equivalence, Path, blob_uri
+from connectors.consent import Channel, Consent, ConsentState
 from connectors.memory.mapping import Cells, Profile
 from connectors.sandbox import Faults
-
 
 class Status(Exception):
     """The remote's answer to a request that failed, numbered as in HTTP."""
@@ -27,7 +27,8 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """A record at one moment. cells None: deleted. extra: what the remote knows and no card tells."""
+    """A record at one moment. cells None: deleted. extra: what the remote knows and no card tells. consents: what its
+    places for consent say, by channel."""
 
     id: str
     seq: int
@@ -37,6 +38,7 @@ class State:
     extra: Mapping[str, Any] = field(default_factory=dict)
     rows: int = 0
     view: Card | None = None
+    consents: Mapping[Channel, Consent] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -53,6 +55,7 @@ class Write:
     key: str | None = None
     whole: bool = False
     """Put the cells in place of everything the record holds, also of what no card tells."""
+    consents: Mapping[Channel, Consent] = field(default_factory=dict)
 
 
 class MemoryRemote:
@@ -107,6 +110,20 @@ class MemoryRemote:
         with self._lock:
             old = self._live(record_id)
             self._note(old, old.cells, extra={**old.extra, name: value})
+
+    def opt(
+        self, record_id: str, channel: Channel, state: ConsentState, evidence: Mapping[str, str] = NO_PROOF
+    ) -> None:
+        """A place for consent says this from now on; evidence: the person did it themselves, and this proves it."""
+        with self._lock:
+            old = self._live(record_id)
+            said = Consent(channel, "", state, self.now(), evidence)
+            self._note(old, old.cells, old.extra, old.rows, {**old.consents, channel: said})
+
+    def opted(self, record_id: str, channel: Channel) -> ConsentState:
+        """What that place says at this moment."""
+        said = self._live(record_id).consents.get(channel)
+        return said.state if said else "unknown"
 
     def planted(self, record_id: str) -> Mapping[str, Any]:
         """The fields that no card knows."""
@@ -261,7 +278,8 @@ class MemoryRemote:
                 old = self._live(write.id)
                 if self.profile.conditional and write.version not in (None, old.version):
                     raise Status(412, "changed meanwhile")
-                state = self._delete(old) if write.cells is None else self._update(old, write.cells, write.whole)
+                gone = write.cells is None
+                state = self._delete(old) if gone else self._update(old, write.cells or {}, write.whole, write.consents)
         except Status as failed:
             return failed
         if self.profile.answers == "record":
@@ -271,9 +289,11 @@ class MemoryRemote:
     def _create(self, write: Write) -> State:
         at = self.now()
         blank = State(f"r{len(self._born) + 1}", 0, at, {}, key=write.key if self.profile.key else None)
-        return self._update(blank, write.cells or {})
+        return self._update(blank, write.cells or {}, consents=write.consents)
 
-    def _update(self, old: State, changes: Cells, whole: bool = False) -> State:
+    def _update(
+        self, old: State, changes: Cells, whole: bool = False, consents: Mapping[Channel, Consent] | None = None
+    ) -> State:
         cells = {} if whole else dict(old.cells or {})
         for path, value in changes.items():
             if value is None:
@@ -282,7 +302,8 @@ class MemoryRemote:
                 cells[path] = value
         cells, rows = _numbered(cells, old.rows)
         cells = self._stored(old.id, cells)
-        return self._note(old, cells, extra={} if whole else old.extra, rows=rows)
+        said = {} if whole else old.consents
+        return self._note(old, cells, {} if whole else old.extra, rows, {**said, **(consents or {})})
 
     def _stored(self, record_id: str, cells: Cells) -> Cells:
         """The cells as the remote keeps them. Raises Status for what it refuses."""
@@ -319,7 +340,14 @@ class MemoryRemote:
     def _delete(self, old: State) -> State:
         return self._note(old, None)
 
-    def _note(self, old: State, cells: Cells | None, extra: Mapping[str, Any] | None = None, rows: int = 0) -> State:
+    def _note(
+        self,
+        old: State,
+        cells: Cells | None,
+        extra: Mapping[str, Any] | None = None,
+        rows: int = 0,
+        consents: Mapping[Channel, Consent] | None = None,
+    ) -> State:
         """An event: the record is this from now on."""
         state = State(
             old.id,
@@ -330,6 +358,7 @@ class MemoryRemote:
             (extra or {}) if cells is not None else {},
             rows or old.rows,
             None if cells is None else self.profile.view(cells),
+            old.consents if consents is None else consents,
         )
         self._log.append(state)
         if state.id not in self._past:
