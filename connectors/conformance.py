@@ -7,12 +7,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from connectors.card import SLOT, VALUE, Card, card_of, digest, full_name, leaves
+from connectors.consent import CHANNELS, Channel, Consent
 from connectors.contract import Account, Connector, Push, Record
 from connectors.errors import (
     CursorExpired,
@@ -28,6 +30,7 @@ from connectors.errors import (
 from connectors.testbench import (
     BLOBS,
     PROBES,
+    SAID,
     Bench,
     Held,
     Mirror,
@@ -37,6 +40,7 @@ from connectors.testbench import (
     invented,
     live_subject,
     missing,
+    said,
 )
 
 ALWAYS: Final = 1_000_000
@@ -400,6 +404,54 @@ class Conformance:
         assert missing(again.sent, again.record.card or {}, bench.eq) == []
         _owes_nothing(bench, again)
 
+    # --- consent -------------------------------------------------------------------------------------------
+
+    def test_every_place_for_consent_is_shown(self, bench: Bench) -> None:
+        """And a record that nobody said anything about agrees to nothing."""
+        channels = bench.connector.capabilities.consents
+        assert bench.connector.capabilities.optins <= channels
+        held = bench.create(bench.rich())
+        assert {consent.channel for consent in held.answer.consents} <= channels, "a channel that was not promised"
+        assert "granted" not in said(held.answer).values(), "a create that says nothing of consent opts nobody in"
+        assert said(bench.read(held.record.id)) == said(held.answer)
+
+    def test_an_opt_out_is_written_and_is_news(self, bench: Bench) -> None:
+        held, channels = _consenting(bench)
+        mirror = bench.mirror()
+        for channel in channels:
+            held = bench.say(held, "withdrawn", channel, by=bench.human)
+            assert _out(held.answer, channel), f"the answer does not show the opt-out ({channel})"
+            bench.settle()
+            assert held.record.id in mirror.pull().changed, f"the opt-out is no news ({channel})"
+            assert _out(mirror.known[held.record.id], channel)
+        again = bench.read(held.record.id)
+        assert again.card == held.answer.card, "an opt-out changes nothing but consent"
+
+    def test_a_profile_edit_leaves_consent_alone(self, bench: Bench) -> None:
+        held, channels = _consenting(bench)
+        for channel in channels:
+            held = bench.say(held, "withdrawn", channel)
+            assert _out(held.answer, channel), f"an opt-out was not written ({channel})"
+        for name in ("Berta", "Clara"):
+            held = bench.update(held, _renamed(held.card, name))
+            assert all(_out(held.answer, channel) for channel in channels), "a profile edit took an opt-out back"
+        bench.settle()
+        assert all(_out(bench.read(held.record.id), channel) for channel in channels)
+
+    def test_a_record_can_be_made_opted_out(self, bench: Bench) -> None:
+        channels = _consenting(bench)[1]
+        card = bench.rich()
+        mail = next(iter(card["emails"].values()))["address"]
+        addresses = {"email": mail, "phone": "", "sms": "", "post": ""}
+        known = [
+            Consent(channel, place, "withdrawn", SAID) for channel in channels for place in ("", addresses[channel])
+        ]
+        push = replace(bench.creation(card), consents=known)
+        made = bench.created(push, card, bench.write([push])[push.ref])
+        written = [channel for channel in channels if any(c.channel == channel for c in made.answer.consents)]
+        assert written, "a new record shows no place for consent"
+        assert all(_out(made.answer, channel) for channel in written)
+
     def test_nothing_to_write_costs_nothing(self, bench: Bench) -> None:
         held = bench.create(bench.rich())
         before = bench.requests()
@@ -637,6 +689,19 @@ def _owes_nothing(bench: Bench, held: Held) -> None:
 
 def _slots(card: Card) -> dict[tuple[str, str], str]:
     return {(path[0], path[1]): value for path, value in leaves(card).items() if path[-1] == SLOT}
+
+
+def _consenting(bench: Bench) -> tuple[Held, list[Channel]]:
+    """A record, and the channels for which it has a place."""
+    _needs(bool(bench.connector.capabilities.consents), "it has no place for consent")
+    held = bench.create(bench.rich())
+    channels = [c for c in CHANNELS if any(consent.channel == c for consent in held.answer.consents)]
+    assert channels, "a whole card has no place for consent"
+    return held, channels
+
+
+def _out(record: Record, channel: Channel) -> bool:
+    return "withdrawn" in {consent.state for consent in record.consents if consent.channel == channel}
 
 
 def _surname(card: Card) -> str:

@@ -131,6 +131,7 @@ class Capabilities:
     lag: seconds for which reads may show the state before our last write.
     find_lag: seconds for which `find` may miss a record that was just created.
     consents: the channels for which a record there has a place that says whether the person may be contacted.
+    optins: those whose place can also say that the person opted in; the others' only that they opted out.
     """
 
     fields: frozenset[str]
@@ -143,6 +144,7 @@ class Capabilities:
     lag: float = 0.0
     find_lag: float = 0.0
     consents: frozenset[Channel] = frozenset()
+    optins: frozenset[Channel] = frozenset()
 
 
 class Settings(BaseModel):

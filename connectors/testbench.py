@@ -40,6 +40,7 @@ from connectors.card import (
     full_name,
     leaves,
 )
+from connectors.consent import Channel, Consent, ConsentState
 from connectors.contract import Connector, Context, Outcome, Page, Push, Record
 from connectors.errors import CursorExpired, Error
 from connectors.registry import system
@@ -190,7 +191,7 @@ class Mirror:
                 news.gone.add(record.id)
         elif record.refused is None:
             self.known[record.id] = record
-            if before is None or before.card != record.card:
+            if before is None or before.card != record.card or said(before) != said(record):
                 news.changed[record.id] = record
 
 
@@ -314,6 +315,17 @@ class Bench:
         self.stored(outcome)
         return self.hold(held.key, card, self.connector.fit(card, held.record.card), outcome.record)
 
+    def say(self, held: Held, state: ConsentState, channel: Channel, by: Connector | None = None) -> Held:
+        """The record's place for that channel says so now; its card stays."""
+        place = next(c for c in held.record.consents if c.channel == channel)
+        wanted = Consent(channel, place.address, state, at=SAID, evidence=PROOF if state == "granted" else {})
+        push = replace(self.wanted(held, held.card), consents=[wanted])
+        outcome = self.write([push], by)[held.key]
+        assert outcome.error is None, f"a plain opt-out failed: {outcome.error!r}"
+        assert outcome.record is not None
+        self.stored(outcome)
+        return self.hold(held.key, held.card, held.sent, outcome.record)
+
     def delete(self, held: Held, by: Connector | None = None) -> Outcome:
         return self.write([Push(ref=held.key, key=held.key, held=held.record, card=None)], by)[held.key]
 
@@ -369,6 +381,15 @@ class Bench:
             list(self.connector.write([Push(r.id, r.key or r.id, r, None) for r in ours]))
         for connector in self.opened:
             connector.close()
+
+
+SAID: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+PROOF: Final = {"form": "paper", "timestamp": SAID.isoformat()}
+
+
+def said(record: Record) -> dict[tuple[Channel, str], ConsentState]:
+    """What a record's places for consent say."""
+    return {consent.place: consent.state for consent in record.consents}
 
 
 # --- cards against views -------------------------------------------------------------------------------------

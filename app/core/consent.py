@@ -11,7 +11,7 @@ since who writes there reaches them, but not for the others' other addresses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -129,46 +129,46 @@ class Ledger:
         return NOTHING
 
     def said(self, act: Act) -> bool:
-        """Does this act only repeat what is known about the very place?"""
-        acts = (
-            self.at.get((act.channel, act.address), ())
-            if act.address
-            else self.whole.get((act.person, act.channel), ())
-        )
+        """Does this act only repeat what is known about the very place, and what holds there?"""
+        place, whole = (act.channel, act.address), (act.person, act.channel)
+        acts = self.at.get(place, ()) if act.address else self.whole.get(whole, ())
         known = standing(acts)
         if known.act is None:
             return act.state == "unknown"
-        if known.state == act.state:
+        if known.state == act.state and self.of(act.person, place).state == act.state:
             return act.state != "granted" or not act.evidence or act.at <= known.act.at
         return act in acts
 
-    def due(self, person: int, shown: Sequence[Shown]) -> list[Consent]:
-        """What must be written to these places so that they say what holds."""
-        return [*self._due(person, shown)]
+    def due(self, person: int, shown: Sequence[Shown], optins: Collection[Channel]) -> list[Consent]:
+        """What must be written to these places so that they say what holds. optins: the channels whose places can say
+        that somebody opted in; the others' only that they opted out."""
+        return [*self._due(person, shown, optins)]
 
-    def _due(self, person: int, shown: Sequence[Shown]) -> Iterator[Consent]:
+    def _due(self, person: int, shown: Sequence[Shown], optins: Collection[Channel]) -> Iterator[Consent]:
         for place in shown:
             state, act = self.of(person, (place.channel, place.address))
             if act is None or state == place.state:
                 continue
             if state == "withdrawn" and place.state != "undeliverable":
                 yield Consent(place.channel, place.address, state, act.at)
-            elif state == "granted" and act.evidence and _is_behind(place):
+            elif state == "granted" and act.evidence and _is_behind(place, optins):
                 yield Consent(place.channel, place.address, state, act.at, act.evidence)
 
-    def known(self, person: int, channels: Iterable[Channel]) -> list[Consent]:
+    def known(self, person: int, channels: Iterable[Channel], optins: Collection[Channel]) -> list[Consent]:
         """What a new record of this person must be told: opt-outs, and opt-ins with their evidence."""
         places = [
             Shown(channel, address, "unknown")
             for channel in sorted(channels)
             for address in ["", *sorted(self.owns.get((person, channel), ()))]
         ]
-        return self.due(person, places)
+        return self.due(person, places, optins)
 
 
-def _is_behind(place: Shown) -> bool:
-    """Has this place not heard of the opt-in? A flag that is off says `unknown` for ever: told once is told."""
-    return place.state == "withdrawn" or (place.state == "unknown" and place.sent != "granted")
+def _is_behind(place: Shown, optins: Collection[Channel]) -> bool:
+    """Has this place not heard of the opt-in? Where the remote asks the person first, told once is told."""
+    return place.state == "withdrawn" or (
+        place.state == "unknown" and place.channel in optins and place.sent != "granted"
+    )
 
 
 def places(shown: Sequence[Consent], before: Sequence[Shown], eq: Equivalence) -> tuple[Shown, ...]:
@@ -194,11 +194,14 @@ def flips(before: Sequence[Shown], now: Sequence[Shown]) -> bool:
 
 
 def written(before: Sequence[Shown], answer: Sequence[Shown], wrote: Iterable[Consent]) -> tuple[Shown, ...]:
-    """What the record would show after our write if nobody else had touched it: where we wrote, its answer."""
+    """What the record would show after our write if that were all: where we wrote, its answer. Places that it did not
+    have before are left out: what they show is news (an opt-out that went along when the address changed)."""
     ours = {(consent.channel, consent.address): consent.state for consent in wrote}
     old = {place[:2]: place for place in before}
     return tuple(
-        place._replace(sent=ours[place[:2]]) if place[:2] in ours else old.get(place[:2], place) for place in answer
+        place._replace(sent=ours[place[:2]]) if place[:2] in ours else old[place[:2]]
+        for place in answer
+        if place[:2] in ours or place[:2] in old
     )
 
 

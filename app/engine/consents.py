@@ -131,7 +131,11 @@ def unsaid(session: Session, unit: Unit, held: Sequence[Link], persons: Mapping[
     more = {place[:2] for each in seen.values() for place in each}
     those = {link.person_id: persons[link.person_id] for link in having}
     known = ledger(unit, those, session.world.eq, session.connector.capabilities.consents, more)
-    return {link.person_id for link in having if known.due(link.person_id, seen[link.remote_id])}
+    return {
+        link.person_id
+        for link in having
+        if known.due(link.person_id, seen[link.remote_id], session.connector.capabilities.optins)
+    }
 
 
 def ours(session: Session, unit: Unit, held: Sequence[Link], records: Iterable[Record]) -> list[Link]:
@@ -149,8 +153,10 @@ def ours(session: Session, unit: Unit, held: Sequence[Link], records: Iterable[R
             continue
         before, now = of_json(link.consents), shown(record, link, session.world.eq)
         shows = {place[:2]: place.state for place in now}
-        wrote = [c for c in known.due(link.person_id, before) if shows.get((c.channel, c.address)) == c.state]
-        there = {place[:2] for place in before}
-        kept = [place for place in written(before, now, wrote) if place[:2] in there]
-        changed.append(replace(link, consents=as_json(kept)))
+        wrote = [
+            c
+            for c in known.due(link.person_id, before, session.connector.capabilities.optins)
+            if shows.get((c.channel, c.address)) == c.state
+        ]
+        changed.append(replace(link, consents=as_json(written(before, now, wrote))))
     return changed

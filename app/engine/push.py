@@ -108,7 +108,7 @@ def _tasks(
         return
     for link in live:
         change = owed(person.card, link.seen, link.sent, fit=session.connector.fit, policy=policy, eq=session.world.eq)
-        said = known.due(person.id, of_json(link.consents)) if known else []
+        said = known.due(person.id, of_json(link.consents), can.optins) if known else []
         if change is None and not said:
             continue
         if change is not None and not change.paths and not said:
@@ -118,7 +118,7 @@ def _tasks(
     if not held and can.creates and policy.direction in ("both", "push") and policy.welcomes(person.card):
         new = owed_create(person.card, fit=session.connector.fit, policy=policy)
         if new.paths:
-            yield Task(person, None, new, consents=known.known(person.id, can.consents) if known else ())
+            yield Task(person, None, new, consents=known.known(person.id, can.consents, can.optins) if known else ())
 
 
 def request(session: Session, task: Task) -> Push:
@@ -281,8 +281,13 @@ def _created(session: Session, unit: Unit, task: Task, sent: Card, record: Recor
         session.tally.aside += 1
         return False
     seen = align(record.card, [sent], session.world.eq, session.world.mint)
-    places = written((), consents.shown(record, None, session.world.eq), task.consents)
+    shown = consents.shown(record, None, session.world.eq)
+    ours = written((), shown, task.consents)
+    places = [next((place for place in ours if place[:2] == other[:2]), other) for other in shown]
     links.save(unit, [link_of(session, unit, person.id, record, seen=seen, sent=sent, places=places)])
+    said = consents.heard(session, unit, person.id, record, None)
+    written_by_us = {place[:2] for place in ours}
+    consents.record(unit, session.world, [e for e in said if (e.channel, e.address) not in written_by_us])
     runs.keep_blobs(unit, record.blobs)
     return True
 

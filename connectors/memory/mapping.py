@@ -104,6 +104,7 @@ class Profile:
             lag=self.lag,
             find_lag=self.find_lag,
             consents=frozenset(self.consents),
+            optins=frozenset(channel for channel, kind in self.consents.items() if kind == "status"),
         )
 
     # -- the projection

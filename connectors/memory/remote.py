@@ -13,6 +13,7 @@ from connectors.consent import Channel, Consent, ConsentState
 from connectors.memory.mapping import Cells, Profile
 from connectors.sandbox import Faults
 
+
 class Status(Exception):
     """The remote's answer to a request that failed, numbered as in HTTP."""
 
@@ -111,9 +112,7 @@ class MemoryRemote:
             old = self._live(record_id)
             self._note(old, old.cells, extra={**old.extra, name: value})
 
-    def opt(
-        self, record_id: str, channel: Channel, state: ConsentState, evidence: Mapping[str, str] = NO_PROOF
-    ) -> None:
+    def opt(self, record_id: str, channel: Channel, state: ConsentState, **evidence: str) -> None:
         """A place for consent says this from now on; evidence: the person did it themselves, and this proves it."""
         with self._lock:
             old = self._live(record_id)
@@ -123,7 +122,9 @@ class MemoryRemote:
     def opted(self, record_id: str, channel: Channel) -> ConsentState:
         """What that place says at this moment."""
         said = self._live(record_id).consents.get(channel)
-        return said.state if said else "unknown"
+        if said is None or (self.profile.consents.get(channel) == "flag" and said.state != "withdrawn"):
+            return "unknown"
+        return said.state
 
     def planted(self, record_id: str) -> Mapping[str, Any]:
         """The fields that no card knows."""

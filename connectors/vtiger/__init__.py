@@ -20,8 +20,9 @@ Quirks and limits, with the section of the vtiger note or the transcript that sh
 - Text is cut at the column's length, four-byte characters are lost in utf8mb3 databases, entities are decoded
   (A3, transcript 03): `fit` does so beforehand, but holds no half of an address, a number or a link.
 - Values that merely look wrong (e-mail, picklist) are stored as they are (A3).
-- `tags` cannot be written, photos only read through other doors, consent (`emailoptout`, `donotcall`) is no card field:
-  all are left alone (field map).
+- `tags` cannot be written, photos only read through other doors: both are left alone (field map).
+- Consent (field map): `emailoptout` and `donotcall` are about all mail, all calls; Leads have the first only. A mark
+  that is off says nothing, so it is never more than "unknown".
 - Organisations are records of their own; one that is not there is created, none is ever renamed from a card.
 - Every save bumps `modifiedtime`, also one that changes nothing (A3): what does not differ is not sent.
 - Our key is kept in `source`, which is stored as given on create (A3).

@@ -91,7 +91,8 @@ class VtigerConnector:
         self._prefixes: dict[str, Module] = {}
         self._owner = ""
         fields = {"name", *(field for module in self._modules for field in module.fields)}
-        self.capabilities = Capabilities(fields=frozenset(fields))
+        channels = frozenset(channel for module in self._modules for channel in module.flags)
+        self.capabilities = Capabilities(fields=frozenset(fields), consents=channels)
 
     def fit(self, card: Card, held: Card | None) -> Card:
         module = self._new if held is None else mapping.module_of(held, self._new)
@@ -188,13 +189,15 @@ class VtigerConnector:
 
     def _record(self, row: Row) -> Record:
         """A record of a row with its account's name."""
-        shown = mapping.view(row, self._module(row["id"]))
+        module = self._module(row["id"])
+        shown = mapping.view(row, module)
         return Record(
             id=row["id"],
             card=shown,
-            version=mapping.version(row, shown),
+            version=mapping.version(row, shown, module),
             modified=self._aware(row.get("modifiedtime")),
             key=mapping.key(row),
+            consents=mapping.consents(row, module),
         )
 
     def _aware(self, wall: str | None) -> datetime | None:
@@ -225,8 +228,9 @@ class VtigerConnector:
         if push.card is None:
             return {}
         if push.held is None:
-            return {ID: "", **mapping.difference(push.card, {}, self._new)}
-        return mapping.difference(push.card, push.held.card or {}, self._module(push.held.id))
+            return {ID: "", **mapping.difference(push.card, {}, self._new), **mapping.said(push.consents, self._new)}
+        module = self._module(push.held.id)
+        return {**mapping.difference(push.card, push.held.card or {}, module), **mapping.said(push.consents, module)}
 
     def _current(self, pushes: Sequence[Push], accounts: Accounts) -> Mapping[str, Record]:
         rows = self._rows([push.held.id for push in pushes if push.held])

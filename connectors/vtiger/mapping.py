@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -20,6 +20,7 @@ from html.entities import name2codepoint
 from typing import Any, Final
 
 from connectors.card import ADDRESS_KINDS, LINES, SLOT, Card, Element, components, digest, full_name, part
+from connectors.consent import Channel, Consent
 
 Row = Mapping[str, Any]
 Columns = dict[str, str]
@@ -161,10 +162,12 @@ _FAX: Final = _phone("fax", "fax", {"features": {"fax": True}})
 
 @dataclass(frozen=True)
 class Module:
-    """Contacts or Leads. aliases: what the other module calls the same place."""
+    """Contacts or Leads. flags: the column of each channel's opt-out. aliases: what the other module calls the same
+    place."""
 
     name: str
     places: tuple[Place, ...]
+    flags: Mapping[Channel, str]
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @cached_property
@@ -205,6 +208,7 @@ CONTACTS: Final = Module(
         Place("relations", "assistant", {"name": "assistant"}, {"kind": "assistant"}),
         Place("notes", "description", {"note": "description"}),
     ),
+    {"email": "emailoptout", "phone": "donotcall"},
     {"company": "account_id", "designation": "title", "lane": "mailing"},
 )
 LEADS: Final = Module(
@@ -220,6 +224,7 @@ LEADS: Final = Module(
         Place("links", "website", {"uri": "website"}),
         Place("notes", "description", {"note": "description"}),
     ),
+    {"email": "emailoptout"},
     {"account_id": "company", "title": "designation", "mailing": "lane"},
 )
 MODULES: Final = {module.name: module for module in (CONTACTS, LEADS)}
@@ -249,9 +254,28 @@ def view(row: Row, module: Module) -> Card:
     return card
 
 
-def version(row: Row, shown: Card) -> str:
-    """What we call a row's state: `modifiedtime` steps by a second, so a digest of the view goes with it."""
-    return f"{row.get('modifiedtime')}/{digest(shown)[:10]}"
+def consents(row: Row, module: Module) -> list[Consent]:
+    """What a row's opt-outs say; a column that this server does not show (an admin can hide it) is no place."""
+    return [
+        Consent(channel, "", "withdrawn" if str(row[column]).casefold() in _ON else "unknown")
+        for channel, column in module.flags.items()
+        if row.get(column) is not None
+    ]
+
+
+def said(wanted: Iterable[Consent], module: Module) -> Columns:
+    """The columns that say so; what is about one address has no place of its own here."""
+    flags = {c.channel: "1" if c.state == "withdrawn" else "0" for c in wanted if not c.address}
+    return {module.flags[channel]: flag for channel, flag in flags.items() if channel in module.flags}
+
+
+_ON: Final = ("1", "on", "yes", "true")
+
+
+def version(row: Row, shown: Card, module: Module) -> str:
+    """What we call a row's state: `modifiedtime` steps by a second, so a digest of what it shows goes with it."""
+    flags = [str(row.get(column)) for column in module.flags.values()]
+    return f"{row.get('modifiedtime')}/{digest({'card': shown, 'flags': flags})[:10]}"
 
 
 def key(row: Row) -> str | None:

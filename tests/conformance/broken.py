@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors.card import Card, card_of, components, leaves
+from connectors.consent import Channel, Consent
 from connectors.contract import Account, Outcome, Page, Push, Record
 from connectors.errors import CursorExpired, Error, Missing, Refused, Throttled, Unauthorised, Uncertain, Unreachable
 from connectors.memory import (
@@ -20,6 +21,7 @@ from connectors.memory import (
     addressbook,
     crm,
     lister,
+    mailer,
     tidy_phones,
 )
 
@@ -604,6 +606,49 @@ class BrokenConnectionIsUncertain(MemoryConnector):
 
     def _get(self, endpoint: Callable[..., Any], *parts: Any) -> Any:
         return self._call(endpoint, *parts)
+
+
+# --- consent ------------------------------------------------------------------------------------------------------
+
+
+@caught_by("test_every_place_for_consent_is_shown", None, mailer)
+class SubscribesEverybody(MemoryConnector):
+    """A new record agrees to everything."""
+
+    def _said(self, push: Push, address: str) -> dict[Channel, Consent]:
+        told = super()._said(push, address)
+        return told if push.held else {"email": Consent("email", "", "granted"), **told}
+
+
+@caught_by("test_a_profile_edit_leaves_consent_alone", None, crm)
+class TakesOptOutsForNothing(MemoryConnector):
+    """Only what is in the card is worth a write."""
+
+    def _said(self, push: Push, address: str) -> dict[Channel, Consent]:
+        return {}
+
+
+@caught_by("test_an_opt_out_is_written_and_is_news", None, mailer)
+class ShowsThatItWroteIt(MemoryConnector):
+    """Reads consent when it writes, and never again."""
+
+    def changes(self, cursor: Any | None) -> Iterator[Page]:
+        for page in super().changes(cursor):
+            yield replace(page, records=[replace(record, consents=()) for record in page.records])
+
+
+@caught_by("test_a_profile_edit_leaves_consent_alone", None, mailer)
+class SavingSubscribes(MemoryConnector):
+    """Sends the status along with every save, as a famous plug-in did."""
+
+    def _said(self, push: Push, address: str) -> dict[Channel, Consent]:
+        return super()._said(push, address) or {"email": Consent("email", address, "granted")}
+
+
+@caught_by("test_a_record_can_be_made_opted_out", None, crm)
+class MakesFirstAndTellsNever(MemoryConnector):
+    def _said(self, push: Push, address: str) -> dict[Channel, Consent]:
+        return super()._said(push, address) if push.held else {}
 
 
 def _with_years(cells: Cells) -> Cells:

@@ -1,0 +1,171 @@
+"""Law 9: no history of edits, imports, failures and crashes ever turns an opt-out into a subscription without
+evidence, and an opt-out reaches every place there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import at_peace
+from opting import Opt, Subscribe, Unmark, opting, outs, sticks
+from steps import Add, Edit, Rename, Run, Settle, Step, newcomers, play, runs
+from test_histories import share
+from world import LawWorld
+
+from app.core.consent import of_json
+from app.engine.run import sync
+from app.store import consents, links
+from connectors.consent import ConsentState
+
+AT = st.sampled_from(["book", "crm", "mail", "list"])
+FEW = st.integers(0, 3)
+EDITS = st.one_of(
+    st.builds(Edit, AT, st.sampled_from(["value", "add", "relabel"]), st.sampled_from(["phones", "notes"]), FEW, FEW),
+    st.builds(Edit, AT, st.sampled_from(["value", "add"]), st.just("emails"), FEW, FEW),
+    st.builds(Rename, AT, st.just("given"), FEW, st.booleans()),
+    st.builds(Add, AT, shares=st.just(True)),
+)
+TROUBLE = st.one_of(
+    st.builds(Run, AT, st.sampled_from(["error_after", "lost_after", "lost_before", "html"]), st.integers(0, 6)),
+    st.builds(Run, AT, killed=st.integers(1, 40)),
+)
+
+
+@share(60)
+@given(
+    st.lists(newcomers(AT), min_size=1, max_size=3),
+    st.lists(st.one_of(opting(AT), opting(AT), runs(AT), EDITS, TROUBLE), min_size=1, max_size=10),
+)
+def test_in_every_history(before: Sequence[Step], steps: Sequence[Step]) -> None:
+    world = play(LawWorld(), [*before, Settle(), *steps])
+    at_peace(world)
+    sticks(world)
+    world.round()
+    sticks(world)
+
+
+def one_person() -> LawWorld:
+    """Somebody in all four systems, and everything agrees."""
+    return play(LawWorld(), [Add("crm", ("phones",)), Settle()])
+
+
+def shows(world: LawWorld, at: str) -> ConsentState:
+    (record,) = world.records(at)
+    return world.remotes[at].opted(record, "email")
+
+
+def entries(world: LawWorld) -> list[consents.Entry]:
+    people = world.look(lambda unit: {link.person_id for link in links.of_people(unit, range(1, 50))})
+    found: list[consents.Entry] = world.look(lambda unit: consents.of_people(unit, people))
+    return found
+
+
+def test_an_opt_out_in_the_crm_reaches_the_mailer() -> None:
+    world = play(one_person(), [Opt("crm"), Settle()])
+    assert shows(world, "mail") == "withdrawn"
+    (entry,) = entries(world)
+    assert (entry.channel, entry.address, entry.state, entry.actor) == ("email", "", "withdrawn", "crm")
+
+
+def test_an_opt_out_in_the_mailer_reaches_the_crm_and_leaves_the_phone_alone() -> None:
+    world = play(one_person(), [Opt("mail"), Settle()])
+    assert shows(world, "crm") == "withdrawn"
+    assert world.remotes["crm"].opted(world.records("crm")[0], "phone") == "unknown"
+
+
+def test_a_profile_edit_subscribes_nobody() -> None:
+    world = play(
+        one_person(), [Opt("mail"), Settle(), Rename("crm", "given"), Edit("book", "value", "emails"), Settle()]
+    )
+    assert shows(world, "mail") == shows(world, "crm") == "withdrawn"
+
+
+def test_a_box_unticked_by_hand_is_ticked_again() -> None:
+    world = play(one_person(), [Opt("mail"), Settle(), Unmark("crm"), Settle()])
+    assert shows(world, "mail") == shows(world, "crm") == "withdrawn"
+
+
+def test_a_list_imported_as_subscribed_subscribes_nobody_who_said_no() -> None:
+    world = play(one_person(), [Opt("crm"), Settle(), Unmark("mail"), Settle()])
+    assert shows(world, "mail") == shows(world, "crm") == "withdrawn"
+
+
+def test_signing_up_again_lifts_the_opt_out_everywhere() -> None:
+    world = play(one_person(), [Opt("crm"), Settle(), Subscribe(), Settle()])
+    assert (shows(world, "mail"), shows(world, "crm")) == ("granted", "unknown")
+    world = play(world, [Opt("crm"), Settle()])
+    assert (shows(world, "mail"), shows(world, "crm")) == ("withdrawn", "withdrawn")
+
+
+def test_a_sign_up_from_before_the_opt_out_lifts_nothing() -> None:
+    """It is read later, and yet older."""
+    world = play(one_person(), [Subscribe(), Opt("crm"), Run("crm"), Run("mail"), Settle()])
+    assert shows(world, "mail") == shows(world, "crm") == "withdrawn"
+
+
+def test_a_new_record_of_somebody_who_said_no_is_made_opted_out() -> None:
+    world = play(LawWorld(), [Add("crm"), Opt("crm"), Settle()])
+    assert shows(world, "mail") == "withdrawn"
+    states = [state.consents for state in world.remotes["mail"]._log]
+    assert all(state["email"].state == "withdrawn" for state in states), "for a moment it could have been mailed"
+
+
+def test_who_shares_an_address_shares_what_is_said_about_it() -> None:
+    world = play(LawWorld(), [Add("crm"), Settle(), Add("crm", shares=True), Settle(), Opt("mail"), Settle()])
+    assert [world.remotes["crm"].opted(record, "email") for record in world.records("crm")] == ["withdrawn"] * 2
+
+
+def test_what_one_says_of_all_their_mail_is_not_said_for_who_shares_an_address() -> None:
+    world = play(LawWorld(), [Add("crm"), Settle(), Add("crm", shares=True), Settle(), Opt("crm", 1), Settle()])
+    assert [world.remotes["crm"].opted(record, "email") for record in world.records("crm")] == ["unknown", "withdrawn"]
+    assert world.remotes["mail"].opted(world.records("mail")[0], "email") == "withdrawn"
+
+
+def test_a_write_whose_answer_was_lost_is_nobodys_word() -> None:
+    """Our own mark at the CRM, found after a crash, is not read as the person's word about all their mail."""
+    for fault in ("lost_after", "error_after"):
+        world = play(one_person(), [Opt("mail"), Run("mail"), Run("crm", fault, 1), Settle()])
+        assert shows(world, "crm") == "withdrawn"
+        assert [entry.actor for entry in entries(world)] == ["mail"]
+
+
+def test_a_status_column_that_arrives_changed_trips_the_brake() -> None:
+    """A stale list is put in place of an audience: nobody is opted out elsewhere before a human has looked."""
+    world = play(LawWorld(), [*[Add("mail") for _ in range(14)], Settle()])
+    for record in world.records("mail"):
+        world.remotes["mail"].opt(record, "email", "withdrawn")
+    assert world.run("mail").outcome == "held"
+    assert not entries(world)
+    world.round(["crm"])
+    assert {world.remotes["crm"].opted(record, "email") for record in world.records("crm")} == {"unknown"}
+    assert world.run("mail", release=True).outcome == "done"
+    world.round(["crm"])
+    assert {world.remotes["crm"].opted(record, "email") for record in world.records("crm")} == {"withdrawn"}
+
+
+def test_an_opt_out_that_a_remote_does_not_take_is_set_aside_and_said() -> None:
+    world = one_person()
+    remote = world.remotes["crm"]
+    update = remote._update
+    remote._update = lambda old, changes, whole=False, consents=None: update(old, changes, whole, {})  # type: ignore[method-assign]
+    play(world, [Opt("mail"), Run("mail")])
+    report = sync(world.engine, "crm")
+    assert report.tally.aside == 1
+    from app.store import outbox
+
+    (aside,) = world.look(outbox.aside)
+    assert "did not take the opt-out" in aside.reason
+
+
+def test_the_journal_of_consent_is_complete() -> None:
+    world = play(one_person(), [Opt("crm"), Settle(), Unmark("crm"), Settle(), Subscribe(), Settle()])
+    assert [(e.actor, e.state) for e in entries(world)] == [
+        ("crm", "withdrawn"),
+        ("crm", "unknown"),
+        ("mail", "granted"),
+    ]
+    assert entries(world)[-1].evidence == {"ip": "192.0.2.1", "form": "newsletter"}
+    held = world.look(lambda unit: links.of_people(unit, [1]))
+    assert [of_json(link.consents) for link in held if link.consents]
+    assert not outs(world)
