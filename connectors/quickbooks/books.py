@@ -163,6 +163,7 @@ class Books:
         if not row.get("DisplayName"):
             # Without it, it is put together of the parts (Intuit).
             row["DisplayName"] = " ".join(row[part] for part in PARTS if row.get(part))
+        row.setdefault("PrintOnCheckName", str(row["DisplayName"])[: LIMITS["PrintOnCheckName"]])  # Intuit
         self._check(entity, row, "")
         ident = str(next(self._ids[entity]))
         row = {**row, "Id": ident, "SyncToken": "0", "domain": "QBO", "sparse": False}
@@ -205,9 +206,6 @@ class Books:
                 row.pop(name, None)
             else:
                 row[name] = value.strip() if isinstance(value, str) else copy.deepcopy(value)
-        row.setdefault("PrintOnCheckName", row.get("DisplayName", ""))
-        if not row["PrintOnCheckName"]:
-            del row["PrintOnCheckName"]
 
     def _placed(self, value: Row, old: Row | None) -> Row:
         if not value.keys() & LINES:

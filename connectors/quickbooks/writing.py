@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from connectors.contract import Outcome, Push, Record
-from connectors.errors import Error, Missing, Refused, Stale, Uncertain
+from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain
 from connectors.quickbooks import mapping
 from connectors.quickbooks.client import BATCH, Client, Inactive, Item, NameTaken, Row, moment
 from connectors.quickbooks.mapping import DISPLAY, Kind
@@ -95,6 +95,7 @@ class Writer:
         words = "QuickBooks needs a name, and this contact has no name, organisation, e-mail address or phone number"
         yield from (Outcome(i.push.ref, error=Refused(words)) for i in nameless)
         due = [i for i in intents if i not in nameless]
+        ending: Error | None = None
         for attempt in range(1, mapping.ATTEMPTS + 1):
             taken: list[Intent] = []
             doubtful: list[tuple[Intent, Error]] = []
@@ -103,11 +104,15 @@ class Writer:
                     taken.append(intent.numbered(attempt))
                 elif isinstance(said, (Stale, Inactive)) and intent.id:
                     doubtful.append((intent, said))
+                elif isinstance(said, (Throttled, Unauthorised)):
+                    ending = said
                 elif isinstance(said, Error):
                     yield Outcome(intent.push.ref, error=said)
                 else:
                     yield self._made(intent, said)
             yield from self._explained(doubtful)
+            if ending:  # those without an outcome were not written
+                raise ending
             if not taken:
                 return
             due = taken
