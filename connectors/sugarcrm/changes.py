@@ -72,11 +72,9 @@ class Watch:
         newest = instant(found[-1]) if found else ""
         if newest > self.since:
             self.since, self.at = newest, now.isoformat()
-        self.recent |= {str(row["id"]): _mark(row) for row in found}
-        times = {str(row["id"]): instant(row) for row in found}
         edge = _earlier(self.since) if self.since else ""
-        kept = [at for at in self.recent if times.get(at, self.since) >= edge]
-        self.recent = {at: self.recent[at] for at in kept[-MOST_RECENT:]}
+        late = {str(row["id"]): _mark(row) for row in found if instant(row) >= edge}
+        self.recent = dict([*(self.recent | late).items()][-MOST_RECENT:])
 
     def settle(self, asked: datetime) -> None:
         """All was read that was to be read at that time."""

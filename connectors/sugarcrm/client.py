@@ -242,6 +242,8 @@ class Client:
         self._login = Login(self._post_login, context, settings)
         self._page = settings.page
         self.version = VERSIONS[0]
+        self.keyed = not settings.key_field
+        """May this user write `sync_key`? Assumed until it is refused."""
         self.clock: datetime | None = None
 
     def close(self) -> None:
@@ -275,9 +277,13 @@ class Client:
 
     def call(self, call: Call, *, repeatable: bool | None = None) -> Any:
         """The body of the answer to one call. Raises by `TABLE`."""
+        return self._send(lambda: call, repeatable)
+
+    def _send(self, made: Callable[[], Call], repeatable: bool | None) -> Any:
+        """made: makes the call anew for each turn, for the version of the API that is spoken by then."""
 
         def send() -> Response:
-            token = self._login.access()[0]
+            token, call = self._login.access()[0], made()
             return self._http.request(
                 call.method,
                 self._url(call.path),
@@ -306,8 +312,9 @@ class Client:
             return []
         if len(calls) == 1 and repeatable:
             return [self._alone(calls[0])]
-        requests = [self._request(call) for call in calls]
-        items = self.call(Call("POST", "bulk", {"requests": requests}), repeatable=repeatable)
+        items = self._send(
+            lambda: Call("POST", "bulk", {"requests": [self._request(call) for call in calls]}), repeatable
+        )
         if not isinstance(items, list) or len(items) != len(calls):
             raise Uncertain("SugarCRM did not say what became of every call of a bulk request")
         return [_answer(call, item) for call, item in zip(calls, items, strict=True)]

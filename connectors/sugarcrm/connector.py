@@ -25,7 +25,10 @@ class Door:
 
     def speaks(self, wire: Http) -> bool:
         """Is it spoken at this address?"""
-        asked: Callable[[Http], bool] = import_module(self.module).speaks
+        try:
+            asked: Callable[[Http], bool] = import_module(self.module).speaks
+        except ModuleNotFoundError:
+            return False
         return asked(wire)
 
     def open(self, settings: SugarSettings, context: Context) -> Connector:

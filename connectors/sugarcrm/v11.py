@@ -119,26 +119,15 @@ class V11:
                 yield ref, record
 
     def _found(self, pushes: Sequence[Push], module: str) -> dict[str, Row]:
-        """{ref: row}: by `sync_key`, else by the field that holds our key, else by what the record shows."""
-        keys = {mapping.KEY_PREFIX + push.key: push for push in pushes}
-        answers = self._client.reads([Call("GET", below("integrate", module, "sync_key", key)) for key in keys])
-        found: dict[str, Row] = {
-            push.ref: (answer.checked())
-            for push, answer in zip(keys.values(), answers, strict=True)
-            if answer.error is None
-        }
-        sure = all(answer.error is None or isinstance(answer.error, Missing) for answer in answers)
-        if sure and self._client.version == client.VERSIONS[0]:
-            return found
-        rest = [push for push in keys.values() if push.ref not in found]
-        if self._settings.key_field:
-            name = self._settings.key_field
-            by_key = {mapping.KEY_PREFIX + push.key: push.ref for push in rest}
-            for row in self._client.among(module, name, list(by_key), self._fields):
-                found.setdefault(by_key.get(str(row.get(name)), ""), row)
-            found.pop("", None)
-            return found
-        return found | self._lookalikes(rest, module)
+        """{ref: row}: by `sync_key`, by the field that holds our key, or by what the record shows."""
+        refs = {mapping.KEY_PREFIX + push.key: push.ref for push in pushes}
+        if name := self._settings.key_field:
+            found = self._client.among(module, name, list(refs), self._fields)
+            return {refs[row[name]]: row for row in found if row.get(name) in refs}
+        answers = self._client.reads([Call("GET", below("integrate", module, "sync_key", key)) for key in refs])
+        if any(isinstance(answer.error, Refused) for answer in answers) or self._client.version == client.VERSIONS[-1]:
+            return self._lookalikes(pushes, module)
+        return {ref: answer.checked() for ref, answer in zip(refs.values(), answers, strict=True) if not answer.error}
 
     def _lookalikes(self, pushes: Sequence[Push], module: str) -> dict[str, Row]:
         """The newest record for each push that shows all that was to be created, and nobody's key."""

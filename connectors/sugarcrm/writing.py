@@ -76,8 +76,6 @@ class Writer:
         self._accounts = Directory(client, "Accounts")
         self._groups = Directory(client, "ProspectLists", {"list_type": "default"})
         self._lists = Lists(client)
-        self.keyed = client.version == "v11_10"
-        """May this user write `sync_key`? Assumed until it is refused."""
 
     def write(self, pushes: Sequence[Push]) -> Iterator[Outcome]:
         """See `Connector.write`."""
@@ -161,7 +159,7 @@ class Writer:
 
     def _creation(self, work: Work, body: Mapping[str, Any]) -> list[Call]:
         key = mapping.KEY_PREFIX + work.push.key
-        if self.keyed:
+        if self._client.keyed:
             # Idempotent: whoever sends the same key again writes the same record (A6).
             path = below("integrate", work.module, "sync_key", key)
             return [Call("PATCH", path, body), Call("GET", path)]
@@ -234,7 +232,7 @@ class Writer:
         """Was a create refused because this user may not write `sync_key`? It had no effect, then."""
         if not (work.creates and self._integrates(work) and isinstance(own[0].error, Denied | Missing)):
             return False
-        self.keyed = False
+        self._client.keyed = False
         work.calls = self._creation(work, work.calls[0].body or {})
         return True
 
