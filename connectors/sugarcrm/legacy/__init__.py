@@ -3,8 +3,8 @@
 Quirks and limits, with the section of the sugarcrm note (part B), the transcript (suitecrm/v41-…) or the source of
 SuiteCRM that shows them:
 
-- Faults come with HTTP 200, and what ends in PHP or in SQL with HTTP 500 and a text (B). Parameters are bound by name on
-  PHP 8, by position before: a list is sent, which both take (v41-00).
+- Faults come with HTTP 200, and what ends in PHP or in SQL with HTTP 500 and a text (B). Parameters are bound by name
+  on PHP 8, by position before: a list is sent, which both take (v41-00).
 - Success is answered for what was not done: unknown and deleted ids, forbidden rows, links to nothing (v41-02, 03, 04).
   Only what a look afterwards shows is believed; what is not shown is told by name.
 - No lock: rows are looked at right before they are written; an edit made between is overwritten.
@@ -14,8 +14,8 @@ SuiteCRM that shows them:
   once in `full_every` hours finds them.
 - Addresses are beans that all who have them share, with their opt-outs. Changing them with the record is silently
   ignored where there is one (v41-02b), and on create resets an opt-out (SugarEmailAddress::AddUpdateEmailAddress): so
-  they are looked up or made with their flags, and linked. SugarCRM CE writes them anew with each save (B, E-mail traps):
-  what it takes away is put back. The primary address is `email1`; the links do not say (v41-02).
+  they are looked up or made with their flags, and linked. SugarCRM CE writes them anew with each save (B, E-mail
+  traps): what it takes away is put back. The primary address is `email1`; the links do not say (v41-02).
 - Non-administrators may lack the right to the module EmailAddresses: such a write is refused and says so.
 - Addresses, target lists and accounts do not move a contact's time: `changes.py` says how they are watched.
 - A new record's id is our key (`new_with_id`), so a create whose answer was lost is found by its id, and no foreign

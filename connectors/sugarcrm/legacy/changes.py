@@ -31,7 +31,7 @@ from connectors.card import digest
 from connectors.contract import Page, Record, batched
 from connectors.errors import CursorExpired
 from connectors.sugarcrm.legacy.client import Client, Unsupported, listed, quoted
-from connectors.sugarcrm.legacy.mapping import EXEMPT
+from connectors.sugarcrm.legacy.mapping import EXEMPT, moment
 from connectors.sugarcrm.mapping import LISTS, record_id
 
 Row = Mapping[str, Any]
@@ -219,7 +219,7 @@ class Pull:
             mark = digest(row)[:12]
             if self._marks.get(record, state.recent.get(record)) != mark:
                 gone = row.get("deleted") == "1"
-                records.append(Record(record, None) if gone else self._record(module, row))
+                records.append(tombstone(record, row) if gone else self._record(module, row))
             self._marks[record] = mark
             state.remember(module, row)
         return records
@@ -286,6 +286,11 @@ class Pull:
             known.members = members
         known.name, known.count = row["name"], count
         return moved
+
+
+def tombstone(record: str, row: Row) -> Record:
+    """The record of a row in the bin: its time is that of the deletion (note, deleted)."""
+    return Record(record, None, modified=moment(row.get("date_modified")))
 
 
 def changed_since(module: str, since: str, wide: bool) -> str:

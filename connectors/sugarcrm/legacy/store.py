@@ -314,7 +314,7 @@ class Store:
         """Neither end has to exist (T04, "with a nonexistent id"). No end's date_modified moves (note, A4; T02b J)."""
         table, values = _ends(module, record, name, other)
         where = " and ".join(f"{column} = ?" for column in values)
-        found = self.rows(f"select id from {table} where {where}", *values.values())
+        found = self.rows(f"select id from {table} where {where} and deleted = 0", *values.values())
         flags = {k: v for k, v in (more or {}).items() if k == "primary_address" and table == "email_addr_bean_rel"}
         flags |= {"deleted": 0, "date_modified": self.stamp()}
         if found:

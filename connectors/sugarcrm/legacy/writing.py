@@ -238,7 +238,7 @@ class Writer:
         absent = [at for at in new if at not in known]
         if absent:
             beans = [
-                {"email_address": new[at], "email_address_caps": _caps(new[at]), **_flags({}, states.get(at))}
+                {"email_address": new[at], "email_address_caps": caps(new[at]), **_flags({}, states.get(at))}
                 for at in absent
             ]
             made = self._made("EmailAddresses", beans)
@@ -255,7 +255,7 @@ class Writer:
         ]
 
     def _beans(self, addresses: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-        wanted = sorted({_caps(address) for address in addresses})
+        wanted = sorted({caps(address) for address in addresses})
         if not wanted:
             return {}
         where = f"email_addresses.email_address_caps in {listed(wanted)}"
@@ -266,7 +266,7 @@ class Writer:
 
     def _flag(self, wanted: Iterable[tuple[Mapping[str, Any], Mapping[str, bool]]]) -> None:
         """Set flags of addresses that are otherwise."""
-        beans = [{"id": item["id"], **_bits(flags)} for item, flags in wanted if flags_of(item) != dict(flags)]
+        beans = [{"id": item["id"], **bits(flags)} for item, flags in wanted if flags_of(item) != dict(flags)]
         if beans:
             self._client.save("EmailAddresses", beans)
 
@@ -389,28 +389,28 @@ class Writer:
             if job.creates:
                 absent = Refused("SugarCRM took the new contact, but did not store it: this user may not, perhaps")
             return Outcome(ref, error=lost or absent)
-        unmet = _unmet(job, row)
-        if not unmet:
+        left = unmet(job, row)
+        if not left:
             return Outcome(ref, record=record_of(job.module, row))
         words = (
-            f"SugarCRM took the write of {job.record}, but did not store: {', '.join(unmet)}; check this user's rights"
+            f"SugarCRM took the write of {job.record}, but did not store: {', '.join(left)}; check this user's rights"
         )
         if job.creates:
             return Outcome(ref, error=Uncertain(words))
         return Outcome(ref, error=lost or Refused(words))
 
 
-def _unmet(job: Job, row: Row) -> list[str]:
+def unmet(job: Job, row: Row) -> list[str]:
     """The fields that are shown as they were before, although something else was sent."""
     sent, was, now = job.change.columns, _columns(job.before), _columns(row)
-    unmet = [name for name, value in sent.items() if now[name] == was[name] != value]
+    left = [name for name, value in sent.items() if now[name] == was[name] != value]
     emails = {email_key(item["email_address"]) for item in row["email"]}
-    unmet += [address for address in job.change.emails.added if email_key(address) not in emails]
-    unmet += [address for address in job.change.emails.removed if email_key(address) in emails]
+    left += [address for address in job.change.emails.added if email_key(address) not in emails]
+    left += [address for address in job.change.emails.removed if email_key(address) in emails]
     lists = {str(item["name"]).strip().casefold() for item in _lists(row)}
-    unmet += [name for name in job.change.lists.added if name.strip().casefold() not in lists]
-    unmet += [name for name in job.change.lists.removed if name.strip().casefold() in lists]
-    return unmet + [f"opt-out ({c.channel})" for c in job.push.consents if not _heard(c, row)]
+    left += [name for name in job.change.lists.added if name.strip().casefold() not in lists]
+    left += [name for name in job.change.lists.removed if name.strip().casefold() in lists]
+    return left + [f"opt-out ({c.channel})" for c in job.push.consents if not _heard(c, row)]
 
 
 def _heard(wanted: Consent, row: Row) -> bool:
@@ -442,14 +442,14 @@ def _lists(row: Row | None) -> Sequence[Mapping[str, Any]]:
     return found
 
 
-def _caps(address: str) -> str:
+def caps(address: str) -> str:
     """As PHP's strtoupper: letters of ASCII."""
     return "".join(chr(ord(c) - 32) if "a" <= c <= "z" else c for c in address)
 
 
 def _flags(item: Mapping[str, Any], state: str | None) -> dict[str, str]:
-    return _bits(flags_of(item, state))
+    return bits(flags_of(item, state))
 
 
-def _bits(flags: Mapping[str, bool]) -> dict[str, str]:
+def bits(flags: Mapping[str, bool]) -> dict[str, str]:
     return {name: str(int(value)) for name, value in flags.items()}
