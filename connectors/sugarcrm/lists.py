@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from connectors.contract import batched
 from connectors.errors import Error, Refused, Uncertain
+from connectors.sugarcrm import mapping
 from connectors.sugarcrm.client import MOST_CALLS, Answer, Call, Client, Row, below, listing, with_params
 
 LINK: Final = "prospect_lists"
 """The link from Contacts and Leads to target lists (A6)."""
+FIELDS: Final = ("id", "name", "list_type")
 MOST: Final = 500
 """Rows of one call within a bulk."""
 
@@ -18,11 +20,19 @@ MOST: Final = 500
 class Directory:
     """Ids by name of one module's records, remembered for one run. None is ever renamed because a card says so.
 
-    extra: what a new record gets beside its name.
+    extra: what a new record gets beside its name. fields: what is read of one; ours: is it one of those meant?
     """
 
-    def __init__(self, client: Client, module: str, extra: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        module: str,
+        extra: Mapping[str, Any] | None = None,
+        fields: Sequence[str] = ("id", "name"),
+        ours: Callable[[Row], bool] = lambda row: True,
+    ) -> None:
         self._client, self._module, self._extra = client, module, extra or {}
+        self._fields, self._ours = fields, ours
         self._ids: dict[str, str] = {}
         """By name; "" for a name that there is not."""
         self._errors: dict[str, Error] = {}
@@ -34,7 +44,7 @@ class Directory:
             return
         exact: dict[str, str] = {}
         folded: dict[str, str] = {}
-        for row in self._client.among(self._module, "name", unknown, ["id", "name"]):
+        for row in filter(self._ours, self._client.among(self._module, "name", unknown, self._fields)):
             exact.setdefault(str(row["name"]), str(row["id"]))
             folded.setdefault(str(row["name"]).strip().casefold(), str(row["id"]))
         for name in unknown:
@@ -79,41 +89,53 @@ class Directory:
         return found
 
 
+def groups(client: Client) -> Directory:
+    """The target lists that are groups."""
+    return Directory(client, "ProspectLists", {"list_type": "default"}, FIELDS, is_group)
+
+
+def is_group(row: Row) -> bool:
+    """Is a target list one that mail goes out to? The exempt ones say who is not to be mailed (A6)."""
+    return not str(row.get("list_type") or "").startswith(mapping.EXEMPT)
+
+
 class Lists:
     """Who is in which target lists. Membership moves no `date_modified` (A4), so it is read, never inferred."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._names: list[Row] | None = None
+        self._known: list[Row] | None = None
 
     def of(self, module: str, ids: Sequence[str]) -> dict[str, list[Row]]:
         """{id: its target lists} of a few records."""
-        path = with_params(LINK, {"fields": "id,name", "max_num": MOST})
-        calls = [Call("GET", f"{below(module, record, 'link')}/{path}") for record in ids]
+        answers = self._client.reads([_memberships(module, record, 0) for record in ids])
         found: dict[str, list[Row]] = {}
-        for record, answer in zip(ids, self._client.reads(calls), strict=True):
+        for record, answer in zip(ids, answers, strict=True):
             if answer.error:  # not there (any more)
                 continue
-            found[record] = answer.rows()
+            rows = answer.rows()
             while answer.more():
-                offset = with_params(LINK, {"fields": "id,name", "max_num": MOST, "offset": len(found[record])})
-                call = Call("GET", f"{below(module, record, 'link')}/{offset}")
-                [answer] = self._client.reads([call])
-                found[record] += answer.rows()
+                [answer] = self._client.reads([_memberships(module, record, len(rows))])
                 if not answer.rows():
                     break
+                rows += answer.rows()
+            found[record] = [row for row in rows if is_group(row)]
         return found
 
     def all(self, module: str) -> dict[str, list[Row]]:
         """{id: its target lists} of everybody who is in any."""
-        if self._names is None:
-            self._names = self._client.rows("ProspectLists", [], ["id", "name"])
-        wheres = [[{f"{LINK}.id": {"$equals": row["id"]}}] for row in self._names]
+        if self._known is None:
+            self._known = [row for row in self._client.rows("ProspectLists", [], FIELDS) if is_group(row)]
+        wheres = [[{f"{LINK}.id": {"$equals": row["id"]}}] for row in self._known]
         firsts = self._client.reads([listing(module, where, ["id"], MOST) for where in wheres])
         found: dict[str, list[Row]] = {}
-        for row, where, first in zip(self._names, wheres, firsts, strict=True):
-            entry = {"id": row["id"], "name": row["name"]}
+        for row, where, first in zip(self._known, wheres, firsts, strict=True):
             for page in self._client.walk(module, where, ["id"], first=first):
                 for member in page:
-                    found.setdefault(str(member["id"]), []).append(entry)
+                    found.setdefault(str(member["id"]), []).append(row)
         return found
+
+
+def _memberships(module: str, record: str, offset: int) -> Call:
+    params = {"fields": ",".join(FIELDS), "max_num": MOST, **({"offset": offset} if offset else {})}
+    return Call("GET", with_params(below(module, record, "link", LINK), params))

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from connectors.sandbox import Faults, Hostile
 from connectors.sugarcrm.beans import (
@@ -35,11 +35,10 @@ from connectors.sugarcrm.beans import (
     matches,
     missing_parameter,
 )
+from connectors.sugarcrm.boxed import PASSWORD, USERNAME, Opened, Sessions
 
-USERNAME: Final = "concord"
-PASSWORD: Final = "a Password of 2026"  # noqa: S105 of the sandbox only
-ACCESS_LIFE, REFRESH_LIFE = 3600, 1_209_600
-"""Seconds (A1)."""
+__all__ = ["PASSWORD", "USERNAME", "Options", "SugarSandbox", "create"]
+
 DEFAULT_PAGE: Final = 20
 """`max_num` where none is given (A4)."""
 ADDRESSES: Final = "EmailAddresses"
@@ -76,17 +75,6 @@ class Options:
 
 
 @dataclass
-class Grant:
-    """The session of a user on a platform: there is one (A1)."""
-
-    user: str
-    access: str
-    until: datetime
-    refresh: str
-    refresh_until: datetime
-
-
-@dataclass
 class Trouble:
     """A call of a bulk (or a request) that fails: `times` of those whose "METHOD path" matches."""
 
@@ -107,33 +95,6 @@ class Asked:
     body: Any
 
 
-class Opened:
-    """Shows the calls inside of a bulk as its query ("POST /rest/v11_10/bulk?PUT Contacts/…;GET …"), so that faults can
-    aim at them and the log tells them."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].endswith("/bulk"):
-            await self._app(scope, receive, send)
-            return
-        raw = await Request(scope, receive).body()
-
-        async def again() -> Message:
-            return {"type": "http.request", "body": raw, "more_body": False}
-
-        await self._app({**scope, "query_string": _calls_in(raw)}, again, send)
-
-
-def _calls_in(raw: bytes) -> bytes:
-    try:
-        requests = orjson.loads(raw)["requests"]
-        return ";".join(f"{request['method']} {request['url'].split('/', 2)[2]}" for request in requests).encode()
-    except (orjson.JSONDecodeError, LookupError, TypeError):
-        return b""
-
-
 class SugarSandbox:
     """The server. Tests and the demo act on it as a human at its screen: `seed`, `edit`, `remove`, `opt_out` …"""
 
@@ -146,10 +107,7 @@ class SugarSandbox:
         self._lock = threading.RLock()
         self.data = Database(self._second, resets=self.options.resets, astral=self.options.astral)
         self.data.custom |= set(self.options.custom)
-        self.grants: dict[tuple[str, str], Grant] = {}
-        self.logins: list[str] = []
-        """The kinds of grant that were asked for, in order."""
-        self._serial = 0
+        self.sessions = Sessions(self.now, self.options.clients, self.options.platforms)
         routes = [Route("/rest/{version}/{path:path}", self._serve, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
         self.app: ASGIApp = Opened(Hostile(Starlette(routes=routes), self.faults))
 
@@ -243,12 +201,12 @@ class SugarSandbox:
     def revoke(self) -> None:
         """End all sessions, as an administrator can."""
         with self._lock:
-            self.grants.clear()
+            self.sessions.grants.clear()
 
     def log_in(self, platform: str) -> None:
         """Our user logs in elsewhere on that platform: whoever was logged in there is out (A1)."""
         with self._lock:
-            self._grant(USERNAME, platform)
+            self.sessions.open(platform)
 
     def fail(self, pattern: str, status: int, label: str, *, times: int = 1, after: bool = False, **extra: Any) -> None:
         """Let calls fail, those inside of a bulk, too. after: once they have taken effect."""
@@ -292,65 +250,10 @@ class SugarSandbox:
             except orjson.JSONDecodeError:
                 raise Failure(422, "invalid_parameter", "the body is no JSON") from None
         if path[:1] == ["oauth2"]:
-            return self._oauth(path, body)
-        self._admit(request.headers)
+            return self.sessions.answer(path, body or {})
+        self.sessions.admit(request.headers)
         asked = Asked(request.method, path, dict(request.query_params), request.headers, body)
         return self._bulk(asked) if path == ["bulk"] else self._call(asked)
-
-    # --- sessions (A1) -----------------------------------------------------------------------------------------------
-
-    def _admit(self, headers: Mapping[str, str]) -> None:
-        token = headers.get("oauth-token") or headers.get("authorization", "").removeprefix("Bearer ")
-        if not token:
-            raise Failure(401, "need_login", "No valid authentication for user.")
-        for grant in self.grants.values():
-            if grant.access == token and grant.until > self.now():
-                return
-        raise Failure(401, "invalid_grant", "The access token provided is invalid.")
-
-    def _oauth(self, path: Sequence[str], body: Any) -> Any:
-        if path != ["oauth2", "token"]:
-            raise Failure(404, "no_method", "Could not find a method")
-        body = body or {}
-        kind, platform = str(body.get("grant_type")), str(body.get("platform") or "base")
-        self.logins.append(kind)
-        client = str(body.get("client_id"))
-        if client not in self.options.clients or self.options.clients[client] != body.get("client_secret", ""):
-            raise Failure(401, "invalid_client", "Invalid client id and secret combination")
-        if self.options.platforms is not None and platform not in self.options.platforms:
-            raise Failure(422, "invalid_parameter", f"Unknown platform {platform}")
-        if kind == "password":
-            if (body.get("username"), body.get("password")) != (USERNAME, PASSWORD):
-                raise Failure(401, "need_login", "You must specify a valid username and password.")
-            return self._grant(USERNAME, platform)
-        if kind == "refresh_token":
-            held = self.grants.get((USERNAME, platform))
-            if held is None or held.refresh != body.get("refresh_token") or held.refresh_until <= self.now():
-                raise Failure(401, "invalid_grant", "Invalid refresh token")
-            return self._grant(USERNAME, platform)
-        raise Failure(400, "unsupported_grant_type", "Invalid grant_type parameter or parameter missing")
-
-    def _grant(self, user: str, platform: str) -> dict[str, Any]:
-        """A new session in place of the one there was: its tokens, access and refresh, are dead (A1)."""
-        self._serial += 1
-        now = self.now()
-        grant = Grant(
-            user,
-            f"access-{platform}-{self._serial}",
-            now + timedelta(seconds=ACCESS_LIFE),
-            f"refresh-{platform}-{self._serial}",
-            now + timedelta(seconds=REFRESH_LIFE),
-        )
-        self.grants[user, platform] = grant
-        return {
-            "access_token": grant.access,
-            "expires_in": ACCESS_LIFE,
-            "token_type": "bearer",
-            "scope": None,
-            "refresh_token": grant.refresh,
-            "refresh_expires_in": REFRESH_LIFE,
-            "download_token": f"download-{self._serial}",
-        }
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -415,7 +318,7 @@ class SugarSandbox:
                 return self._record(verb, module, record, asked)
             case ["GET", module, record, "link", "prospect_lists"] if module in PEOPLE:
                 lists = self.data.lists_of(self.data.get(module, record))
-                return self._page([{"id": b.id, "name": b.values["name"], "_acl": []} for b in lists], asked.query)
+                return self._page(lists, asked.query, partial(self._shown, fields=asked.query.get("fields")))
         raise Failure(404, "no_method", "Could not find a method for this request")
 
     def _record(self, verb: str, module: str, record: str, asked: Asked) -> Any:

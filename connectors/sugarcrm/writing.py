@@ -17,7 +17,7 @@ from connectors.contract import Outcome, Push, Record, batched
 from connectors.errors import Error, Missing, Refused, Stale, Uncertain
 from connectors.sugarcrm import mapping, rows
 from connectors.sugarcrm.client import AT_ONCE, Answer, Call, Client, Denied, Filter, Row, below, listing
-from connectors.sugarcrm.lists import LINK, Directory, Lists
+from connectors.sugarcrm.lists import LINK, Directory, Lists, groups
 from connectors.sugarcrm.mapping import ORGANIZATION, Change
 
 BATCH: Final = 25
@@ -74,7 +74,7 @@ class Writer:
         self._client, self._new, self._key_field = client, new, key_field
         self._fields = rows.fields(key_field)
         self._accounts = Directory(client, "Accounts")
-        self._groups = Directory(client, "ProspectLists", {"list_type": "default"})
+        self._groups = groups(client)
         self._lists = Lists(client)
 
     def write(self, pushes: Sequence[Push]) -> Iterator[Outcome]:
