@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from app.bootstrap import Application, split_secrets
 from app.core.policy import Deletes, Direction, Policy
@@ -28,6 +28,8 @@ from connectors.card import VALUE
 from connectors.contract import Settings, System
 
 FIELDS = frozenset({*VALUE, "name", "keywords", "kind"})
+BESIDE = {"consent", "purchases"}
+"""What is kept beside the card, and has a direction of its own."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 EVERY = re.compile(r"(\d+)([smhd])")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -64,7 +66,7 @@ class Entry(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     every: str | None = None
     approve: Literal["ask", "auto"] = "ask"
-    direction: Direction = "both"
+    direction: Direction | None = None
     fields: dict[str, Direction] = Field(default_factory=dict)
     conflicts: Annotated[
         str | dict[Literal["prefer"], str | list[str]] | list[str], Field(union_mode="left_to_right")
@@ -106,20 +108,20 @@ class Entry(BaseModel):
 
     @field_validator("fields", "filter")
     @classmethod
-    def _fields(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if unknown := sorted(value.keys() - FIELDS):
+    def _fields(cls, value: dict[str, Any], of: ValidationInfo) -> dict[str, Any]:
+        if unknown := sorted(value.keys() - FIELDS - (BESIDE if of.field_name == "fields" else set())):
             raise ValueError(
                 f"no field of a card is called {', '.join(unknown)}; there are: {', '.join(sorted(FIELDS))}"
             )
         return value
 
-    def policy(self) -> Policy:
+    def policy(self, system: System) -> Policy:
         prefer: Any = self.conflicts if isinstance(self.conflicts, list) else ()
         if isinstance(self.conflicts, dict):
             best = self.conflicts["prefer"]
             prefer = [best] if isinstance(best, str) else best
         return Policy(
-            direction=self.direction,
+            direction=self.direction or system.direction,
             fields=self.fields,
             prefer=tuple(prefer),
             ask=self.conflicts == "ask",
@@ -286,7 +288,7 @@ def apply(app: Application, declared: list[Declared]) -> list[Applied]:
         stored = {connection.name: connection for connection in connections.every(unit)}
         known = stored.keys() | {d.entry.name for d in declared}
         for d in declared:
-            if unknown := [name for name in d.entry.policy().prefer if name not in known]:
+            if unknown := [name for name in d.entry.policy(d.system).prefer if name not in known]:
                 raise ValueError(f"{d.entry.name}: conflicts: no connection is called {', '.join(unknown)}")
         return [_apply_one(app, unit, d, stored.get(d.entry.name)) for d in declared]
 
@@ -294,7 +296,7 @@ def apply(app: Application, declared: list[Declared]) -> list[Applied]:
 def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connection | None) -> Applied:
     entry = declared.entry
     settings, hidden = split_secrets(declared.system, declared.settings)
-    wanted = {"settings": settings, "policy": policy_json(entry.policy()), "schedule": entry.every}
+    wanted = {"settings": settings, "policy": policy_json(entry.policy(declared.system)), "schedule": entry.every}
     wanted["approve"] = entry.approve
     if stored is None:
         secret = app.keyring.encrypt(hidden) if hidden else None
@@ -317,7 +319,7 @@ def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connect
         stand_still(app.world(), unit, entry.name)
         connections.start_over(unit, stored.id)
         return Applied(entry.name, entry.system, "reset", entry.approve)
-    _look_again(app, unit, stored, changed, entry.policy())
+    _look_again(app, unit, stored, changed, entry.policy(declared.system))
     return Applied(entry.name, entry.system, "updated", entry.approve)
 
 

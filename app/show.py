@@ -252,10 +252,61 @@ def person(found: Mapping[str, Any]) -> None:
         ["connection", "record", "state"],
         [[x["connection"], x["id"], x["state"]] for x in found["links"]],
     )
+    if found["consent"]["said"]:
+        rows = [[h["channel"], h["address"] or "(all)", _STANDS[h["state"]]] for h in found["consent"]["holds"]]
+        table("\nConsent", ["channel", "address", "holds"], rows)
+    if found["purchases"]:
+        purchases(found["purchases"])
     if found["conflicts"]:
         conflicts([{**c, "name": "", "at": None} for c in found["conflicts"]])
     rows = [[c["at"], c["by"], c["path"] or "(all)", _short(c["before"]), _short(c["after"])] for c in found["history"]]
     table("\nHistory", ["when", "who", "what", "before", "after"], rows)
+
+
+def consent(found: Mapping[str, Any]) -> None:
+    """What holds for each address of a person, and what was said."""
+    out.print(f"[bold]{found['name']}[/]  [dim]{found['uid']}[/]")
+    if not found["said"]:
+        out.print("Nothing was ever said about contacting this person.")
+        return
+    rows = [[h["channel"], h["address"] or "(all)", _STANDS[h["state"]], h["since"]] for h in found["holds"]]
+    table(None, ["channel", "address", "holds", "since"], rows)
+    columns = ["when", "by", "channel", "address", "said", "on what it rests"]
+    said = [
+        [s["at"], s["by"], s["channel"], s["address"] or "(all)", s["state"], _basis(s["basis"], s["evidence"])]
+        for s in found["said"]
+    ]
+    table("\nWhat was said", columns, said)
+
+
+_STANDS = {
+    "granted": "[green]may be contacted[/]",
+    "pending": "[yellow]asked, no answer yet[/]",
+    "undeliverable": "[yellow]does not arrive[/]",
+    "withdrawn": "[red]must not be contacted[/]",
+}
+
+
+def _basis(basis: str, evidence: Mapping[str, str]) -> str:
+    proof = ", ".join(f"{name}: {value}" for name, value in evidence.items() if value != basis)
+    return f"{basis} ({proof})" if proof else basis
+
+
+def purchases(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What a person bought."""
+    columns = ["date", "number", "what", "total", "", "state", "where"]
+    table(
+        "\nBought",
+        columns,
+        [[p["date"], p["number"], _bought(p), p["total"], p["currency"], p["state"], p["connection"]] for p in rows],
+        numbers=["total"],
+    )
+
+
+def _bought(purchase: Mapping[str, Any]) -> str:
+    lines = [line["text"] for line in purchase["lines"] if line["text"]]
+    kind = "" if purchase["kind"] == "invoice" else f"{purchase['kind']}: "
+    return kind + (lines[0] + (f" and {len(lines) - 1} more" if len(lines) > 1 else "") if lines else "")
 
 
 def conflicts(rows: Sequence[Mapping[str, Any]]) -> None:

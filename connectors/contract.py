@@ -315,6 +315,7 @@ class System:
     open: makes a connector for one account. It does no I/O; the first request does.
     oauth: how its users give us access, with settings `client_id`, `client_secret` and what `oauth.granted` brings;
         None where credentials are simply entered.
+    direction: which way changes flow where the admin does not say (of books that must not be written: "pull").
     sandbox: "package.module:function" that makes its sandbox (`create(**options)`), for demo, tests and developers.
     """
 
@@ -322,6 +323,7 @@ class System:
     title: str
     settings: type[Settings]
     open: Callable[[Any, Context], Connector]
+    direction: Literal["both", "pull", "push"] = "both"
     sandbox: str | None = None
     oauth: OAuth | None = None
 

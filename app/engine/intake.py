@@ -6,7 +6,7 @@ record by record, and writes everything at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from app.core.align import align
 from app.core.consent import as_json, flips, of_json
 from app.core.identity import Candidate, Key
 from app.core.reconcile import EMPTY, Merged, Owed, Side, first_sight, merge, owed
-from app.engine import consents
+from app.engine import consents, suppression
 from app.engine.arbiter import arbiter
 from app.engine.world import Session, earlier, policy_of
 from app.store import connections, journal, links, outbox, people, runs
@@ -203,9 +203,10 @@ class Intake:
     # -- records of persons we do not know (yet)
 
     def _strangers(self, strangers: Sequence[News]) -> None:
+        wanted = {news.record.id: self._keys_of(news.record) for news in strangers}
+        strangers = self._admitted(strangers, wanted)
         if not strangers:
             return
-        wanted = {news.record.id: self._keys_of(news.record) for news in strangers}
         holders = people.by_keys(self.unit, {key for keys in wanted.values() for key in keys})
         everybody = {person for persons in holders.values() for person in persons}
         self._load(everybody)
@@ -232,6 +233,23 @@ class Intake:
             here.add(person.id)
             for key in self._keys.get(person.id, wanted[record.id]):
                 holders.setdefault(key, set()).add(person.id)
+
+    def _admitted(self, strangers: Sequence[News], wanted: Mapping[str, set[Key]]) -> Sequence[News]:
+        """Those who are not kept out because they asked to be forgotten."""
+        out = suppression.suppressed(self.unit, {key for keys in wanted.values() for key in keys}) if strangers else {}
+        if not out:
+            return strangers
+        admitted = []
+        for news in strangers:
+            since = next((out[key] for key in sorted(wanted[news.record.id]) if key in out), None)
+            if since is None:
+                admitted.append(news)
+            else:
+                self._refused[news.record.id] = (
+                    f"somebody with its e-mail address asked on {since:%Y-%m-%d} to be forgotten; take it out there, "
+                    "or let the address in again: concord people admit ADDRESS"
+                )
+        return admitted
 
     def _meet(self, person: Person, news: News) -> None:
         """The record is somebody we know."""

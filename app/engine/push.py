@@ -98,12 +98,9 @@ def _tasks(
     policy, can = session.policy, session.connector.capabilities
     live = [link for link in held if link.state == "live"]
     if person.state != "live":
-        if (
-            person.state in ("deleted", "erased")
-            and policy.deletes == "propagate"
-            and can.deletes
-            and policy.direction in ("both", "push")
-        ):
+        # Who asked to be forgotten is forgotten everywhere, whatever becomes of others' deletions.
+        wanted = person.state == "erased" or (person.state == "deleted" and policy.deletes == "propagate")
+        if wanted and can.deletes and policy.direction in ("both", "push"):
             yield from (Task(person, link, None) for link in live)
         return
     for link in live:
@@ -263,8 +260,11 @@ _OUT: Final = ("withdrawn", "undeliverable")
 
 def _deleted(session: Session, unit: Unit, task: Task) -> Settled:
     assert task.link is not None
-    if people.load(unit, [task.person.id])[task.person.id].state == "live":
+    state = people.load(unit, [task.person.id])[task.person.id].state
+    if state == "live":
         links.forget(unit, session.id, task.link.remote_id)  # lives on since: to be made anew
+    elif state == "erased":
+        links.save(unit, [replace(task.link, state="gone", written=unit.now, seen=EMPTY, sent=EMPTY, raw=None)])
     else:
         links.save(unit, [replace(task.link, state="gone", written=unit.now)])
     session.tally.deleted += 1

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from app.engine import sales
 from app.engine.pull import Held, pull
 from app.engine.push import push, recover
 from app.engine.world import Fence, Session, Tally, Unusable, World, policy_of
@@ -115,6 +116,8 @@ def _attempt(
             if not only_push:
                 pull(session)
             push(session)
+            if not only_push:
+                sales.read(session)
     except Busy as busy:
         return "busy", str(busy)
     except Held as held:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from app.store.store import Unit
-from app.store.tables import aliases, conflicts, connections, links, losses, pushes, refused
+from app.store.tables import aliases, conflicts, connections, links, losses, purchases, pushes, refused
 
 State = Literal["new", "active", "paused"]
 
@@ -20,7 +20,8 @@ class Connection:
 
     settings: without secrets. secrets: the encrypted rest. policy: as JSON (see core.policy). schedule: "5m", a cron
     line, or None. approve: whether the first contact waits for a human. state "new": that has not been yet. reason: why
-    it is paused. cleared: until when a human has released the brake.
+    it is paused. cleared: until when a human has released the brake. sales_cursor: the place up to which purchases were
+    read.
     """
 
     id: int
@@ -35,6 +36,7 @@ class Connection:
     reason: str | None
     cursor: Any
     cleared: datetime | None
+    sales_cursor: Any = None
 
 
 _ALL = [connections.c[name] for name in Connection.__slots__]
@@ -69,14 +71,14 @@ def remove(unit: Unit, connection: int) -> None:
 def start_over(unit: Unit, connection: int) -> None:
     """It is another account: nothing that is known of the records of the former one holds for this one's, even where
     they have the same ids. It waits for its first contact again."""
-    for table in (links, aliases, losses, pushes, refused):
+    for table in (links, aliases, losses, purchases, pushes, refused):
         unit.db.execute(sa.delete(table).where(table.c.connection_id == connection))
     unit.db.execute(
         sa.update(conflicts)
         .where(conflicts.c.connection_id == connection, conflicts.c.open)
         .values(open=False, kept="ours")
     )
-    update(unit, connection, state="new", reason=None, cursor=None, cleared=None)
+    update(unit, connection, state="new", reason=None, cursor=None, sales_cursor=None, cleared=None)
 
 
 def receivers(unit: Unit, source: int | None) -> list[int]:

@@ -1,4 +1,5 @@
-"""The journal: what changed, who did it, where and when. Rows are never rewritten. And the conflicts."""
+"""The journal: what changed, who did it, where and when. Rows are never rewritten; those of who asked to be forgotten
+go. And the conflicts."""
 
 from __future__ import annotations
 
@@ -168,3 +169,9 @@ def open_paths(unit: Unit, person: int, connection: int) -> set[Path]:
         conflicts.c.person_id == person, conflicts.c.connection_id == connection, conflicts.c.open
     )
     return {path_of(path) for path in unit.db.execute(query).scalars()}
+
+
+def erase(unit: Unit, person: int) -> None:
+    """Nothing is left of what happened to this person (who asked to be forgotten)."""
+    unit.db.execute(sa.delete(changes).where(changes.c.person_id == person))
+    unit.db.execute(sa.delete(conflicts).where(conflicts.c.person_id == person))

@@ -180,3 +180,8 @@ def awaits(unit: Unit, connection: int, person: int) -> bool:
 def count(unit: Unit, connection: int, state: State) -> int:
     query = sa.select(sa.func.count()).where(pushes.c.connection_id == connection, pushes.c.state == state)
     return unit.db.execute(query).scalar_one()
+
+
+def forget(unit: Unit, person: int) -> None:
+    """Nothing waits to be written of this person (who asked to be forgotten)."""
+    unit.db.execute(sa.delete(pushes).where(pushes.c.person_id == person))

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.store.store import Unit
-from app.store.tables import blobs, leases, losses, plans, refused, runs
+from app.store.tables import blobs, leases, links, losses, people, plans, refused, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +206,24 @@ def keep_blobs(unit: Unit, found: Mapping[str, bytes]) -> None:
 def blob(unit: Unit, uri: str) -> bytes:
     """The bytes of a photo; b"" where we do not have them."""
     return unit.db.execute(sa.select(blobs.c.data).where(blobs.c.uri == uri)).scalar() or b""
+
+
+def drop_photos(unit: Unit, uris: Iterable[str]) -> None:
+    """Those of the photos that no card and no record shows any more."""
+    for uri in uris:
+        used = sa.or_(
+            sa.exists().where(people.c.card.cast(sa.Text).contains(uri, autoescape=True)),
+            sa.exists().where(links.c.seen.cast(sa.Text).contains(uri, autoescape=True)),
+        )
+        unit.db.execute(sa.delete(blobs).where(blobs.c.uri == uri, ~used))
+
+
+# --- forgetting
+
+
+def erase(unit: Unit, uid: str, records: Iterable[tuple[int, str]]) -> None:
+    """Plans, waiting arrivals and refusals that tell of this person (who asked to be forgotten)."""
+    unit.db.execute(sa.delete(plans).where(plans.c.body.cast(sa.Text).contains(uid, autoescape=True)))
+    for connection, remote in records:
+        for table in (losses, refused):
+            unit.db.execute(sa.delete(table).where(table.c.connection_id == connection, table.c.remote_id == remote))

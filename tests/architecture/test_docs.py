@@ -185,7 +185,7 @@ def test_the_commands_that_a_page_shows_exist(page: Path) -> None:
 
 
 def test_exit_codes_are_documented() -> None:
-    from app import cli
+    from app.cli import common as cli
 
     codes = {cli.OK, cli.FAILED, cli.BAD_INPUT, cli.WAITING, cli.SET_ASIDE, cli.PAUSED, cli.INTERRUPTED}
     rows = re.findall(r"^\| (\d+) \|", _text("docs/errors-and-exit-codes.md"), re.MULTILINE)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from desk import Desk
 
-from app import cli
+from app.cli import common as cli
 
 ROW = {"firstname": "Zoë", "lastname": "O'Brien", "email": "zoe@x.test", "mobile": "+44 7700 900001"}
 PERSON = {

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from desk import Desk
 
-from app import cli, configure
+from app import configure
 from app.bootstrap import start
+from app.cli import common as cli
 from app.engine.run import Busy, find, lease
 from connectors.google.client import SCOPE
 

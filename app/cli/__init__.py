@@ -1,0 +1,54 @@
+"""`concord` on the command line. Every command says what it did, has `--json` where programs read, and an exit code."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+
+from app.cli import connections, consent, files, people, syncing, upkeep
+from app.cli.common import BAD_INPUT, FAILED, INTERRUPTED, PAUSED, app
+
+__all__ = ["app", "connections", "consent", "files", "main", "people", "syncing", "upkeep"]
+
+
+def main() -> None:
+    """The console script. Nobody ever sees a traceback for something that they can mend."""
+    gc.disable()  # until all is imported (bootstrap.relax_gc): looking for cycles meanwhile is a tenth of a start
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; what was committed stays, the rest is done by the next run\n")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        sys.exit(_explain(error))
+
+
+def _explain(error: Exception) -> int:
+    """Tell an error in words; its exit code. What is our own fault is raised on."""
+    from app import show
+
+    for kinds, code in _reactions():
+        if isinstance(error, kinds):
+            show.complain(error)
+            return code
+    raise error
+
+
+def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
+    from app.bootstrap import BadConnection
+    from app.configure import BadFile
+    from app.engine.resolve import Outdated
+    from app.engine.run import Busy
+    from app.engine.world import Unusable
+    from app.secrets import BadKey
+    from app.settings import BadSettings
+    from app.store.store import StoreFull, Unopenable
+    from connectors.errors import Error, Unauthorised
+    from connectors.registry import UnknownSystem
+    from migrations import WrongVersion
+
+    yield (Unauthorised,), PAUSED
+    yield (BadFile, BadSettings, BadConnection, UnknownSystem), BAD_INPUT
+    yield (LookupError, ValueError, FileNotFoundError, IsADirectoryError, PermissionError), BAD_INPUT
+    yield (Error, Unusable, BadKey, StoreFull, Unopenable, WrongVersion, Outdated, Busy, OSError), FAILED

@@ -1,0 +1,98 @@
+"""Plans and runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from app.cli.common import Json, Names, app, leave, running, say, verdict
+
+if TYPE_CHECKING:
+    from app.bootstrap import Application
+    from app.engine.run import Report
+
+
+@app.command()
+def plan(
+    names: Names = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Allow the first contact of these connections.")] = False,
+    hold: Annotated[list[str] | None, typer.Option("--hold", help="A person (uid) not to be written there.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show every single write.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what a sync would do, without doing it."""
+    from app import show
+    from app.engine import plan as planning
+
+    with running() as application:
+        chosen = chosen_names(application, names)
+        if approve:
+            planning.approve(application.world(), chosen, hold=hold or ())
+            again = f"concord sync {' '.join(names or [])}".rstrip()
+            say(json, f"Approved: {', '.join(chosen)}. Now: [bold]{again}[/]", approved=chosen)
+            return
+        with show.progress(json) as tell:
+            made = planning.save(application.world(tell), planning.make(application.world(tell), chosen))
+    if json:
+        show.as_json(made.as_json())
+        return
+    show.plan(made, details=10**9 if all_ else 20)
+    if any(f.first for f in made.forecasts):
+        show.out.print(f"\nIf this is what you want: [bold]concord plan {' '.join(names or [])} --approve[/]")
+
+
+@app.command()
+def sync(
+    names: Names = None,
+    until_quiet: Annotated[bool, typer.Option("--until-quiet", help="Again, until nothing changes any more.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="The deletions that the brake holds are meant.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on for ever, each connection at its interval.")] = False,
+    json: Json = False,
+) -> None:
+    """Sync connections now, both ways."""
+    from app import show
+    from app.engine.run import sync_all
+
+    with running() as application:
+        chosen = chosen_names(application, names)
+        if watch:
+            _watch(application, chosen, json)
+        with show.progress(json) as tell:
+            reports = sync_all(application.world(tell), chosen, until_quiet=until_quiet, release=release)
+    show_reports(reports, json)
+    leave(verdict(reports))
+
+
+def chosen_names(application: Application, names: list[str] | None) -> list[str]:
+    from app.engine.run import find
+    from app.store import connections as stored
+
+    if names:
+        return [find(application.world(), name).name for name in names]
+    with application.store.read() as unit:
+        found = [connection.name for connection in stored.every(unit)]
+    if not found:
+        raise LookupError("there are no connections yet; declare them in a file: concord apply FILE.yaml")
+    return found
+
+
+def show_reports(reports: list[Report], json: bool) -> None:
+    from app import show
+
+    if json:
+        rows = [{"connection": r.connection, "outcome": r.outcome, "message": r.message} for r in reports]
+        show.as_json([{**row, **report.tally.as_json()} for row, report in zip(rows, reports, strict=True)])
+    else:
+        show.reports(reports)
+
+
+def _watch(application: Application, names: list[str], json: bool) -> NoReturn:
+    """Sync for ever: each connection at its interval."""
+    import time
+
+    from app.jobs.watch import watch
+
+    for reports in watch(application.world(), names, time.sleep):
+        show_reports(reports, json)
+    raise AssertionError("a watch does not end")

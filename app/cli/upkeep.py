@@ -1,0 +1,68 @@
+"""Looking after it: doctor, sandbox, demo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.common import FAILED, OK, Json, app, leave, running
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Look at database, keys, connections and clocks, and say what to do."""
+    from app import show
+    from app.doctor import examine
+
+    findings = []
+    with running() as application:
+        for finding in examine(application):
+            findings.append(finding)
+            if not json:
+                show.out.print(
+                    f"{show.STATES[finding.state]} [bold]{finding.about}[/]: {finding.message}", soft_wrap=True
+                )
+                if finding.advice:
+                    show.out.print(f"    → {finding.advice}", soft_wrap=True)
+    if json:
+        show.as_json([{name: getattr(f, name) for name in f.__slots__} for f in findings])
+    leave(FAILED if any(finding.state == "ill" for finding in findings) else OK)
+
+
+@app.command()
+def sandbox(
+    system: Annotated[str, typer.Argument(help="Which system to play.")],
+    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0: any free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Fill it with so many made-up people.")] = 0,
+) -> None:
+    """Run a system in a box on this machine, to try things out on."""
+    import time
+
+    from app import show
+    from app.demo import fill
+    from connectors import registry
+    from connectors.sandbox import running as serving
+
+    box = registry.sandbox(system)
+    if seed:
+        fill(system, box, seed)
+    with serving(box.app, port) as url:
+        show.out.print(f"{system} in a box at [bold]{url}[/]; settings for `concord apply`:")
+        show.as_json(box.settings(url))
+        while True:
+            time.sleep(3600)
+
+
+@app.command()
+def demo(
+    people: Annotated[int, typer.Option(min=20, help="How many made-up people.")] = 300,
+    json: Json = False,
+) -> None:
+    """See it work: two CRMs in a box and a real CardDAV server, synced both ways, with proof."""
+    from app.demo import run
+
+    leave(run(people, json))
