@@ -10,9 +10,10 @@ Quirks, and what is done about them ("note" is the accounting note, part B; "Int
 - DisplayName is unique over customers, vendors and employees (note, 6240). Where a name is taken, a mark made of our
   key follows it ("Ann Weiss ~3f2a"). The mark is QuickBooks' own: it is never shown as part of a name, and never
   pushed.
-- DisplayName is a label of the bookkeeper's ("Weiss, Ann", the company). It is shown only where there is no part of a
-  name; so once parts are entered there, it is hidden. It follows the name or the company it was made of, and stays
-  what it is where somebody chose it. No colon, tab or line break in names (Intuit).
+- DisplayName is a label of the bookkeeper's ("Weiss, Ann", the company). It is shown where it tells more than the
+  parts of a name and the company do: where there are no parts, or where it shares no word with them and there is no
+  company. It follows the name or the company it was made of, and stays what it is where somebody chose it. No colon,
+  tab or line break in names (Intuit).
 - Sub-customers and jobs are read, and their contact data kept up to date, but they are never renamed: their names are
   those of projects and properties.
 - PrimaryEmailAddr may hold several addresses, separated by commas: each is shown. QuickBooks mails its invoices to

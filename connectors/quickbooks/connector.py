@@ -10,7 +10,8 @@ from connectors.contract import Account, Capabilities, Context, Outcome, Page, P
 from connectors.quickbooks import mapping, sales
 from connectors.quickbooks.changes import Feed, Step, is_deleted, updated
 from connectors.quickbooks.client import BATCH, Client, QuickBooksSettings, Row, listed
-from connectors.quickbooks.mapping import ATTEMPTS, DISPLAY, KINDS, Kind
+from connectors.quickbooks.mapping import ATTEMPTS
+from connectors.quickbooks.places import DISPLAY, KINDS, Kind, kind_of
 from connectors.quickbooks.writing import Writer, intent_of
 
 READ: Final = 200
@@ -39,7 +40,7 @@ class QuickBooks:
         self._client.close()
 
     def fit(self, card: Card, held: Card | None) -> Card:
-        return mapping.fit(card, held, mapping.kind_of(held, self._new))
+        return mapping.fit(card, held, kind_of(held, self._new))
 
     def check(self) -> Account:
         """A request for the company, and one for each kind of record: what may not be read shows here."""

@@ -4,161 +4,45 @@ Reading (`view`), projecting (`fit`) and writing (`change`) go through the same 
 is what QuickBooks will show: `fit` is "written, cut, then read".
 
 The name is what the parts say (Title, GivenName, MiddleName, FamilyName, Suffix). DisplayName is QuickBooks' own label
-of the record: unique among all customers, vendors and employees, and often a company's name or a bookkeeper's order of
-words. Only a record without any part is called by it (`name/full`). What makes it unique (`numbered`) is never shown.
+of the record: unique among all customers, vendors and employees, and often the company's name, or the same name in a
+bookkeeper's order of words. It is shown (`name/full`) where it tells more (`_tells`): where there are no parts, or
+where it has no word in common with them and there is no company. What makes it unique (`numbered`) is never shown.
 
 Sources: "note" is the accounting note, part B; "Intuit" is Intuit's reference page of Customer.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 from connectors.card import LINES, SLOT, Card, Element, components, full_name, part
+from connectors.quickbooks.places import (
+    COMPANY,
+    CUSTOMER,
+    DISPLAY,
+    EMAIL,
+    GENERATIONS,
+    INNER,
+    LIMITS,
+    LINE_NAMES,
+    NAME,
+    PARTS,
+    SUFFIX,
+    URL,
+    VENDOR,
+    Columns,
+    Kind,
+    Place,
+    Row,
+    is_address,
+    storable,
+)
 
-Row = Mapping[str, Any]
-Columns = dict[str, Any]
-"""{property: text}; of an address {property: {line or part: text}}. Blank: empty there."""
-
-NAME: Final = {"title": "Title", "given": "GivenName", "given2": "MiddleName", "surname": "FamilyName"}
-SUFFIX: Final = "Suffix"
-DISPLAY: Final = "DisplayName"
-COMPANY: Final = "CompanyName"
-EMAIL: Final = "PrimaryEmailAddr"
-LINE_NAMES: Final = tuple(f"Line{n}" for n in range(1, 6))
-PARTS: Final = {
-    "locality": "City",
-    "region": "CountrySubDivisionCode",
-    "postcode": "PostalCode",
-    "country": "Country",
-}
-INNER: Final = {
-    EMAIL: "Address",
-    **dict.fromkeys(("PrimaryPhone", "AlternatePhone", "Mobile", "Fax"), "FreeFormNumber"),
-    "WebAddr": "URI",
-}
-"""Properties that are objects with one text in them."""
-
-LIMITS: Final[Mapping[str, int]] = {
-    DISPLAY: 500,
-    "Title": 16,
-    "GivenName": 100,
-    "MiddleName": 100,
-    "FamilyName": 100,
-    SUFFIX: 16,
-    COMPANY: 100,
-    EMAIL: 100,
-    **dict.fromkeys(("PrimaryPhone", "AlternatePhone", "Mobile", "Fax"), 30),
-    "WebAddr": 1000,
-    "Notes": 2000,
-    **dict.fromkeys(LINE_NAMES, 500),
-    **dict.fromkeys(("City", "CountrySubDivisionCode", "Country"), 255),
-    "PostalCode": 30,
-}
-"""Most characters of a property (Intuit; e-mail and phones: note; parts of an address: general knowledge). Longer text
-is refused there, so it is cut here."""
-EXACT: Final = frozenset({"Title", SUFFIX, EMAIL, *INNER, *LINE_NAMES, "PostalCode"})
-"""Properties of which half would be wrong: they hold the whole text or none."""
-NO_COLON: Final = frozenset({DISPLAY, *NAME.values(), SUFFIX})
-"""Properties without colon, tab and line break (Intuit: "Business Rules")."""
-
-GENERATIONS: Final = frozenset({"jr", "sr", "junior", "senior", "i", "ii", "iii", "iv", "v", "vi", "2nd", "3rd", "4th"})
-"""Words of a Suffix that tell generations apart; all others are credentials."""
-
-URL: Final = re.compile(r"https?://[^\s/]+\.[^\s]+")
-ADDRESS: Final = re.compile(r"[^\s,;@]+@[^\s,;@]+\.[^\s,;@]+")
-_ASTRAL: Final = re.compile("[\u200d\ufe0f]*[\U00010000-\U0010ffff][\u200d\ufe0f]*")
-
-
-# --- the places ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Place:
-    """Room for one element: a property of the record. says: the word for it among `_says`. marks: what the view says of
-    an element because it stands here."""
-
-    field: str
-    column: str
-    slot: str
-    says: str = ""
-    marks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def read(self, value: Any) -> Element | None:
-        """The element that such a column shows, or None."""
-        found = _address(value) if self.field == "addresses" else _said(_PROPERTY[self.field], value)
-        return {**found, **self.marks, SLOT: self.slot} if found else None
-
-    def write(self, element: Element) -> Any:
-        """The column of an element that stands here, as its text is."""
-        if self.field == "addresses":
-            return _lines_and_parts(element)
-        return str(element.get(_PROPERTY[self.field]) or "").strip()
-
-
-def _said(prop: str, text: str) -> dict[str, Any]:
-    return {prop: text} if text else {}
-
-
-_PROPERTY: Final = {"organizations": "name", "phones": "number", "links": "uri", "notes": "note"}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Customer or Vendor. Slots of vendors begin with "Vendor/", so that a view tells which it is of."""
-
-    name: str
-    prefix: str
-    addresses: tuple[str, ...]
-    notes: bool
-
-    @cached_property
-    def places(self) -> Mapping[str, tuple[Place, ...]]:
-        """The places by the card's field, without e-mail: that is one list."""
-        delivery = {"contexts": {"delivery": True}}
-        found = [
-            self._place("organizations", COMPANY),
-            self._place("phones", "PrimaryPhone"),
-            self._place("phones", "AlternatePhone"),
-            self._place("phones", "Mobile", "mobile", {"features": {"mobile": True}}),
-            self._place("phones", "Fax", "fax", {"features": {"fax": True}}),
-            self._place("addresses", "BillAddr"),
-            self._place("links", "WebAddr"),
-        ]
-        if "ShipAddr" in self.addresses:
-            found.append(self._place("addresses", "ShipAddr", "delivery", delivery))
-        if self.notes:
-            found.append(self._place("notes", "Notes"))
-        names = dict.fromkeys(place.field for place in found)
-        return {name: tuple(place for place in found if place.field == name) for name in names}
-
-    def _place(self, name: str, column: str, says: str = "", marks: Mapping[str, Any] | None = None) -> Place:
-        return Place(name, column, self.prefix + column, says, marks or {})
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """The card's fields that it holds."""
-        return frozenset({"name", "emails", *self.places})
-
-
-CUSTOMER: Final = Kind("Customer", "", ("BillAddr", "ShipAddr"), True)
-VENDOR: Final = Kind("Vendor", "Vendor/", ("BillAddr",), False)
-KINDS: Final = {kind.name: kind for kind in (CUSTOMER, VENDOR)}
-
-
-def kind_of(card: Card | None, default: Kind) -> Kind:
-    """Whose view this is, as its slots tell; the default where none stands in a slot."""
-    for value in (card or {}).values():
-        for element in value.values() if isinstance(value, Mapping) else ():
-            if isinstance(element, Mapping) and SLOT in element:
-                return VENDOR if str(element[SLOT]).startswith(VENDOR.prefix) else CUSTOMER
-    return default
+ATTEMPTS: Final = 4
+"""How many names are tried for a record: the plain one and three with a mark."""
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -168,7 +52,9 @@ def view(row: Row, kind: Kind) -> Card:
     """The card that a record shows. Element ids are the properties' names; of e-mail addresses their positions."""
     columns = read(row, kind)
     card: dict[str, Any] = {}
-    name = _name(columns) or ({"full": label(row)} if label(row) else {})
+    name = _name(columns)
+    if _tells(label(row), name, columns[COMPANY] or row.get("Job") or row.get("ParentRef")):
+        name["full"] = label(row)
     if name:
         card["name"] = name
     emails = _emails([text for text in re.split(r"[,;]", columns[EMAIL]) if text.strip()], kind)
@@ -210,12 +96,6 @@ def _same_place(row: Row) -> bool:
     return bill == ship and any(bill.values())
 
 
-def _address(columns: Mapping[str, str]) -> dict[str, Any]:
-    lines = "\n".join(filter(None, (columns.get(name, "") for name in LINE_NAMES)))
-    parts = components({kind: columns.get(column, "") for kind, column in PARTS.items()})
-    return {**({LINES: lines} if lines else {}), **({"components": parts} if parts else {})}
-
-
 def _name(columns: Columns) -> dict[str, Any]:
     parts = {kind: columns[column] for kind, column in NAME.items()}
     words = columns[SUFFIX].replace(",", " ").split()
@@ -237,15 +117,25 @@ def label(row: Row) -> str:
     return re.sub(r"(?: ~[0-9a-f]{4,12}| \(deleted\))+\Z", "", _text(row, DISPLAY))
 
 
+def _tells(text: str, name: Mapping[str, Any], company: Any) -> bool:
+    """Does a label say who it is beyond the parts of a name? A company says that already; of a sub-customer or job the
+    label is the project's. "Weiss, Ann" is Ann Weiss, and goes on being her when a part is corrected."""
+    if not text or not name:
+        return bool(text)
+    parts = " ".join(component["value"] for component in name["components"])
+    return not company and not _words(text) & _words(parts)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[\w'’]+", text.casefold()))
+
+
 def numbered(text: str, key: str, attempt: int) -> str:
     """A DisplayName with a mark that makes it unique: attempt 0 has none, then 4, 8, 12 digits. They come from our key
     alone, so a create that is repeated, or looked for, has the same names. The sign ~ is among those that QuickBooks
     takes everywhere, and nobody ends a name so."""
     mark = f" ~{hashlib.sha256(key.encode()).hexdigest()[: 4 * attempt]}" if attempt else ""
     return text[: LIMITS[DISPLAY] - len(mark)].rstrip() + mark
-
-
-ATTEMPTS: Final = 4
 
 
 # --- projecting ------------------------------------------------------------------------------------------------------
@@ -255,9 +145,6 @@ def fit(card: Card, held: Card | None, kind: Kind) -> Card:
     """What a record would show if the card were written over `held`."""
     standing = columns(held or {}, kind)
     fitted: dict[str, Any] = {}
-    name = _fit_name(card)
-    if name:
-        fitted["name"] = name
     emails = _fit_emails(card.get("emails") or {}, (held or {}).get("emails") or {}, kind)
     if emails:
         fitted["emails"] = emails
@@ -271,17 +158,17 @@ def fit(card: Card, held: Card | None, kind: Kind) -> Card:
                 shown[key] = element
         if shown:
             fitted[name_] = _without_twin(shown) if name_ == "addresses" else shown
-    return fitted
+    name = _fit_name(card, bool(fitted.get("organizations")))
+    return {"name": name, **fitted} if name else fitted
 
 
-def _fit_name(card: Card) -> dict[str, Any]:
+def _fit_name(card: Card, company: bool) -> dict[str, Any]:
     name = card.get("name") or {}
     parts = {column: storable(part(name, kind), column) for kind, column in NAME.items()}
     shown = _name({**parts, SUFFIX: _suffix(name)})
-    if shown:
-        return shown
-    full = next(filter(None, (storable(text, DISPLAY) for text in _names(card))), "")
-    return {"full": label({DISPLAY: full})} if full else {}
+    texts = [str(name.get("full") or "")] if shown else _names(card)
+    full = label({DISPLAY: next(filter(None, (storable(text, DISPLAY) for text in texts)), "")})
+    return {**shown, "full": full} if _tells(full, shown, company) else shown
 
 
 def _suffix(name: Mapping[str, Any]) -> str:
@@ -302,7 +189,7 @@ def _fit_emails(found: Mapping[str, Element], held: Mapping[str, Element], kind:
     where none stands, the preferred one is put there."""
     texts = {key: str(element.get("address") or "").strip() for key, element in found.items()}
     standing = {str(element.get("address") or "") for element in held.values()}
-    good = [key for key, text in texts.items() if text and (text in standing or _is_address(text))]
+    good = [key for key, text in texts.items() if text and (text in standing or is_address(text))]
     kept = [key for key in sorted(held, key=lambda key: SLOT not in held[key]) if key in good]
     chosen = kept or sorted(good, key=lambda key: found[key].get("pref") or 100)[:1]
     fitted: dict[str, Any] = {}
@@ -312,10 +199,6 @@ def _fit_emails(found: Mapping[str, Element], held: Mapping[str, Element], kind:
     for key in list(fitted)[:1]:
         fitted[key][SLOT] = kind.prefix + EMAIL
     return fitted
-
-
-def _is_address(text: str) -> bool:
-    return bool(ADDRESS.fullmatch(text)) and storable(text, EMAIL) == text
 
 
 def _settle(
@@ -382,18 +265,6 @@ def _values(element: Element) -> tuple[Any, Any]:
     return element.get(LINES), element.get("components")
 
 
-def storable(text: str, column: str) -> str:
-    """The part of a text that a property keeps. Characters beyond the basic plane (emoji) are refused there."""
-    kept = _ASTRAL.sub("", text)
-    if column != "Notes":
-        kept = re.sub(r"\s*[:\t\r\n]+\s*" if column in NO_COLON else r"\s*[\t\r\n]+\s*", " ", kept)
-    kept = kept.strip()
-    limit = LIMITS[column]
-    if column in EXACT:
-        return kept if len(kept) <= limit else ""
-    return kept[:limit].rstrip()
-
-
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -409,19 +280,6 @@ def columns(card: Card, kind: Kind) -> Columns:
         for place in places:
             written[place.column] = place.write(standing.get(place.slot) or {})
     return written
-
-
-def _lines_and_parts(element: Element) -> dict[str, str]:
-    """The columns of an address. Lines beyond the fifth are put into it; a post office box has no column, so an address
-    that is nothing else has none either."""
-    text = str(element.get(LINES) or ("" if element.get("components") else element.get("full")) or "")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines and part(element, "postOfficeBox"):
-        return dict.fromkeys((*LINE_NAMES, *PARTS.values()), "")
-    if len(lines) > len(LINE_NAMES):
-        lines = [*lines[:4], ", ".join(lines[4:])]
-    written = dict.fromkeys(LINE_NAMES, "") | dict(zip(LINE_NAMES, lines, strict=False))
-    return written | {column: part(element, kind) for kind, column in PARTS.items()}
 
 
 def memory(row: Row) -> dict[str, Any]:
@@ -476,8 +334,8 @@ def _body(column: str, value: Any, stands: Row | None = None) -> Any:
 
 
 def display(card: Card) -> str:
-    """The DisplayName of a view: its parts as QuickBooks itself puts them together (Intuit), else its full name."""
-    return storable(_built(card) or str((card.get("name") or {}).get("full") or ""), DISPLAY)
+    """The DisplayName of a view: its full name, else its parts as QuickBooks itself puts them together (Intuit)."""
+    return storable(str((card.get("name") or {}).get("full") or "") or _built(card), DISPLAY)
 
 
 def _built(card: Card) -> str:
@@ -491,8 +349,15 @@ def renamed(card: Card, held: Card, raw: Row, kind: Kind) -> str:
     if raw.get("job"):
         return ""
     stands, name = label({DISPLAY: raw.get("display")}), ""
-    if "full" in (held.get("name") or {}) or "full" in (card.get("name") or {}) or stands == _built(held):
+    before, after = held.get("name") or {}, card.get("name") or {}
+    was, company = columns(held, kind)[COMPANY], columns(card, kind)[COMPANY]
+    if after.get("full") != before.get("full"):
+        # One that is not to be shown any more goes only if it would still be.
+        parts = {"components": after["components"]} if after.get("components") else {}
+        if after.get("full") or _tells(stands, parts, company):
+            name = display(card)
+    elif not before.get("full") and stands == _built(held):
         name = display(card)
-    elif stands == columns(held, kind)[COMPANY]:
-        name = storable(columns(card, kind)[COMPANY], DISPLAY)
+    elif was and stands == was:
+        name = storable(company, DISPLAY) or display(card)
     return "" if name == stands else name

@@ -14,7 +14,7 @@ from connectors.contract import Outcome, Push, Record
 from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain
 from connectors.quickbooks import mapping
 from connectors.quickbooks.client import BATCH, Client, Inactive, Item, NameTaken, Row, moment
-from connectors.quickbooks.mapping import DISPLAY, Kind
+from connectors.quickbooks.places import DISPLAY, Kind
 
 NAMESPACE: Final = uuid.UUID("5f0c2f3e-6c0b-5d0e-9a1b-0b6f7f0d9c11")
 """Of the names of requests."""

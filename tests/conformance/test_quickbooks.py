@@ -314,6 +314,21 @@ def test_where_one_entity_fills_cdc_all_is_listed_at_once(world: World) -> None:
     assert len(world.log(lambda: mirror.pull())) == 1
 
 
+def test_an_inactive_record_is_not_listed_as_being_there(world: World) -> None:
+    world.serve(cap=1000)
+    mirror = Mirror(world.open())
+    mirror.pull()
+    world.box.seed({"GivenName": f"A{n}"} for n in range(3))
+    world.box.archive("Customer", "2")
+    mirror.pull()
+    world.box.seed({"GivenName": f"B{n}"} for n in range(1000))
+    news = mirror.pull()
+    assert news.pages[-1].complete
+    assert "Customer/2" not in news.named
+    assert "Customer/1" in news.named
+    assert len(mirror.known) == 1002
+
+
 def test_a_place_older_than_cdc_looks_back_is_expired(world: World) -> None:
     world.box.seed([{"GivenName": "Ann"}])
     connector = world.open(full_every=10_000)

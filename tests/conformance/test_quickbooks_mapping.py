@@ -14,7 +14,8 @@ import pytest
 from connectors.card import LINES, SLOT, Card, components
 from connectors.contract import Line
 from connectors.quickbooks import mapping, sales
-from connectors.quickbooks.mapping import CUSTOMER, LIMITS, VENDOR, change, columns, fit, label, numbered, view
+from connectors.quickbooks.mapping import change, columns, fit, label, numbered, view
+from connectors.quickbooks.places import CUSTOMER, LIMITS, LINE_NAMES, PARTS, VENDOR, kind_of
 
 KEY = "5b0e3a1e-0c5e-4f0b-9b57-0d2c5d5b8f11"
 AMY: Mapping[str, Any] = {
@@ -100,16 +101,43 @@ def test_a_vendor_has_neither_note_nor_delivery_and_says_whose_view_it_is() -> N
     assert "notes" not in card
     assert set(card["addresses"]) == {"BillAddr"}
     assert card["phones"]["Mobile"][SLOT] == "Vendor/Mobile"
-    assert mapping.kind_of(card, CUSTOMER) is VENDOR
-    assert mapping.kind_of(view(AMY, CUSTOMER), VENDOR) is CUSTOMER
-    assert mapping.kind_of({}, VENDOR) is VENDOR
+    assert kind_of(card, CUSTOMER) is VENDOR
+    assert kind_of(view(AMY, CUSTOMER), VENDOR) is CUSTOMER
+    assert kind_of({}, VENDOR) is VENDOR
     card = {"name": {"full": "x"}, "notes": {"n": {"note": "no place"}}, **email(e="a@b.cc")}
     assert "notes" not in fit(card, None, VENDOR)
 
 
-def test_the_display_name_is_shown_only_where_no_part_is() -> None:
-    assert "full" not in view(AMY, CUSTOMER)["name"]
-    assert view({"DisplayName": "Acme Germany", "CompanyName": "Acme"}, CUSTOMER)["name"] == {"full": "Acme Germany"}
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"DisplayName": "Acme Germany", "CompanyName": "Acme"}, True),
+        ({"DisplayName": "Acme", "CompanyName": "Acme"}, True),
+        ({"DisplayName": "Bob's Burgers", "GivenName": "Bob"}, True),
+        ({"DisplayName": "Bob's Burgers", "GivenName": "Bob", "CompanyName": "Burgers Inc."}, False),
+        ({"DisplayName": "Weiss, Ann", "GivenName": "Ann", "FamilyName": "Weiss"}, False),
+        ({"DisplayName": "Ann Weiss", "GivenName": "Anne", "FamilyName": "Weiss"}, False),
+        ({"DisplayName": "Ann Weiss", "GivenName": "ann", "FamilyName": "Meier"}, False),
+        ({"DisplayName": "Kitchen", "Job": True}, True),
+        ({"DisplayName": "Kitchen", "GivenName": "Ann", "Job": True}, False),
+        ({"DisplayName": "Kitchen", "GivenName": "Ann", "ParentRef": {"value": "1"}}, False),
+    ],
+)
+def test_the_display_name_is_shown_where_it_tells_more(row: dict[str, Any], shown: bool) -> None:
+    assert view(row, CUSTOMER)["name"].get("full") == (row["DisplayName"] if shown else None)
+    held = view(row, CUSTOMER)
+    assert fit(held, held, CUSTOMER) == held
+    assert change(held, held, mapping.memory(row), CUSTOMER) == {}
+
+
+def test_a_full_name_is_projected_where_it_would_be_shown() -> None:
+    bob = {"name": {"full": "Bob's Burgers", "components": components({"given": "Bob"})}}
+    assert fit(bob, None, CUSTOMER) == bob
+    assert mapping.create(bob, CUSTOMER) == {"DisplayName": "Bob's Burgers", "GivenName": "Bob"}
+    company = {**bob, "organizations": {"o": {"name": "Burgers Inc."}}}
+    assert fit(company, None, CUSTOMER)["name"] == named(given="Bob")["name"]
+    doctor = {"name": {"full": "Dr. Ann Weiss", "components": components({"given": "Ann", "surname": "Weiss"})}}
+    assert "full" not in fit(doctor, None, CUSTOMER)["name"]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +269,7 @@ def test_a_link_is_a_whole_address_or_none_but_what_stands_there_stays() -> None
 
 def test_no_length_is_forgotten() -> None:
     texts = [name for name, value in columns({}, CUSTOMER).items() if not isinstance(value, Mapping)]
-    assert {*texts, *mapping.LINE_NAMES, *mapping.PARTS.values()} <= LIMITS.keys()
+    assert {*texts, *LINE_NAMES, *PARTS.values()} <= LIMITS.keys()
 
 
 # --- what is sent
@@ -301,10 +329,24 @@ def test_a_display_name_that_somebody_chose_stays() -> None:
     assert renamed("Weiss, Ann", SOLD) is None
 
 
-def test_a_record_without_parts_is_renamed_as_the_card_is() -> None:
-    assert renamed("Acme Nord", {"name": {"full": "Acme Süd"}}, GivenName="", FamilyName="") == "Acme Süd"
-    assert renamed("Acme Nord", MARRIED, GivenName="", FamilyName="") == "Ann Meier"
+def test_a_record_that_is_called_by_its_label_is_renamed_as_the_card_is() -> None:
+    alone = {"GivenName": "", "FamilyName": "", "CompanyName": ""}
+    both = {"full": "Acme Nord", **MARRIED["name"]}
+    assert renamed("Acme Nord", {"name": {"full": "Acme Süd"}}, **alone) == "Acme Süd"
+    assert renamed("Acme Nord", {"name": both}, **alone) is None, "it goes on being shown"
+    assert renamed("Acme Nord", MARRIED, **alone) == "Ann Meier", "it must not be shown any more"
+    assert renamed("Acme Nord", {**MARRIED, **SOLD}, **alone) is None, "it is hidden by the company"
     assert renamed("Weiss, Ann", {"name": {"full": "Acme"}}) == "Acme"
+    assert renamed("Bob's", {"name": {"full": "Rob's", **named(given="Bob")["name"]}}, CompanyName="") == "Rob's"
+
+
+def test_a_label_does_not_bring_back_a_company_that_was_taken_away() -> None:
+    assert renamed("Acme", {"organizations": {}}) == "Ann Weiss"
+
+
+def test_a_new_label_is_put_together_as_quickbooks_does() -> None:
+    card = named(title="Dr.", given="Ann", given2="M.", surname="Weiss", generation="Jr.", credential="PhD")
+    assert mapping.create(card, CUSTOMER)["DisplayName"] == "Dr. Ann M. Weiss Jr. PhD"
 
 
 @pytest.mark.parametrize("job", [{"Job": True}, {"ParentRef": {"value": "1"}}])
