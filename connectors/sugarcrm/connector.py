@@ -25,10 +25,7 @@ class Door:
 
     def speaks(self, wire: Http) -> bool:
         """Is it spoken at this address?"""
-        try:
-            asked: Callable[[Http], bool] = import_module(self.module).speaks
-        except ModuleNotFoundError:
-            return False
+        asked: Callable[[Http], bool] = import_module(self.module).speaks
         return asked(wire)
 
     def open(self, settings: SugarSettings, context: Context) -> Connector:

@@ -52,9 +52,12 @@ class Directory:
 
     def ensure(self, names: Iterable[str]) -> None:
         """Find these names, and make those that there are not."""
-        wanted = {name for name in names if name}
+        wanted = [name for name in dict.fromkeys(names) if name]
         self.look_up(wanted)
-        missing = {name.strip().casefold(): name for name in sorted(wanted) if not self._ids[name]}
+        missing: dict[str, str] = {}
+        for name in wanted:
+            if not self._ids[name]:
+                missing.setdefault(name.strip().casefold(), name)
         for batch in batched(missing.values(), MOST_CALLS):
             self._make(batch)
         for name in wanted:
