@@ -13,7 +13,7 @@ whether anything was deleted at all:
 - rows of a party: their party was written in the same transaction and is among the changes, or else (rows deleted from
   a list of their own, categories) everything is read again.
 Who may not read the log lists all ids in every run. What is deleted behind Tryton's back, by scripts and in SQL, shows
-in the full reading once in `full_every` hours, as do rows deleted by scripts.
+in the full reading once in `full_every` hours.
 
 Archived parties are deleted ones; those that were merged into another are its aliases.
 """
@@ -60,7 +60,7 @@ class State:
     since: everything that was written until then is known; the server's time. recent: {id: version} of what was seen
     that was written in the last seconds before. logged: the log's rows seen in these; None where we may not read it.
     full: when everything was last read, our time. after: the party after which the reading goes on that was begun at
-    `began`; None: none is under way. listing: it is one of everything; first: the very first one.
+    `began`; None: none is under way. listing: it is one of everything; first: nothing was known before.
     """
 
     since: str = ""
@@ -109,32 +109,34 @@ class Pull:
             yield from self._everything(first=False)
             return
         # The ids first: what is merged or deleted after they were listed counts as being there, till the next run.
-        ids = self._client.ids(PARTY, [["active", "=", True]]) if deleted.parties else None
+        ids = self._ids() if deleted.parties else None
         yield from self._news(state)
+        state.logged = deleted.logged
         listed = dict.fromkeys(map(str, ids or ()))
         yield Page(listed=listed, cursor=state.dump(), complete=ids is not None)
 
     # -- everything
 
+    def _ids(self) -> list[int]:
+        return self._client.ids(PARTY, [["active", "=", True]])
+
     def _everything(self, *, first: bool) -> Iterator[Page]:
-        state = State(listing=True, first=first, after=0)
-        state.logged = self._log([["create_date", ">", encode(self._now() - OVERLAP)]])
-        state.began = self._clock().isoformat()
-        yield from self._list(state, complete=True)
+        total = len(self._ids())
+        began = self._clock()
+        logged = self._log([["create_date", ">", encode(began - OVERLAP)]])
+        state = State(logged=logged, began=began.isoformat(), listing=True, first=first, after=0)
+        yield from self._list(state, complete=True, total=total)
 
     def _rest(self, state: State) -> Iterator[Page]:
-        """Go on with a reading of everything that was broken off, then with what changed since it began. What was gone
-        before it began can only be told by one that names everything in one go: of the first there is nothing."""
-        yield from self._list(state, complete=False)
-        if not state.first:
-            yield from self._everything(first=False)
-            return
+        """Go on with a reading of everything that was broken off, then with what changed since it began. It did not
+        name everything in one go, so the ids do."""
+        ids = self._ids()
+        yield from self._list(state)
         yield from self._news(state)
-        yield Page(cursor=state.dump())
+        yield Page(listed=dict.fromkeys(map(str, ids)), cursor=state.dump(), complete=True)
 
-    def _list(self, state: State, *, complete: bool) -> Iterator[Page]:
+    def _list(self, state: State, *, complete: bool = False, total: int | None = None) -> Iterator[Page]:
         aliases = self._aliases()
-        total = len(self._client.ids(PARTY, [["active", "=", True]])) if complete else None
         while True:
             domain = [["active", "=", True], ["id", ">", state.after or 0]]
             rows = self._client.rows(PARTY, domain, mapping.READ, limit=PAGE)
@@ -216,24 +218,22 @@ class Pull:
             return None
 
     def _deleted(self, state: State) -> _Deleted:
-        """What the log says was deleted since; keeps what was seen."""
+        """What the log says was deleted since."""
         since = encode(datetime.fromisoformat(state.since) - OVERLAP)
         rows = None if state.logged is None else self._log([["create_date", ">", since]])
         if rows is None:
-            return _Deleted(parties=True)
+            return _Deleted(None, parties=True)
         new = sorted(set(rows) - set(state.logged or ()))
-        state.logged = rows
         if not new:
-            return _Deleted()
-        parties = self._about(new, [PARTY])
-        if self._about(new, [CATEGORY]):
-            return _Deleted(everything=True)
-        rest = self._about(new, list(ROWS))
-        explained = self._times([["id", "in", parties]]) | self._times(
-            [["event", "=", "write"], ["resource", "like", f"{PARTY},%"], ["create_date", ">", since]]
-        )
-        alone = self._times([["id", "in", rest]]) - explained if rest else set()
-        return _Deleted(parties=bool(parties), everything=bool(alone))
+            return _Deleted(rows)
+        parties, rows_of = self._about(new, [PARTY]), self._about(new, list(ROWS))
+        times: set[datetime] = set()
+        if rows_of:
+            explained = [["event", "=", "write"], ["resource", "like", f"{PARTY},%"], ["create_date", ">", since]]
+            times = self._times([["id", "in", rows_of]])
+            times -= self._times(["OR", ["id", "in", parties], explained])
+        everything = bool(times or self._about(new, [CATEGORY]))
+        return _Deleted(rows, parties=bool(parties), everything=everything)
 
     def _about(self, rows: list[int], models: list[str]) -> list[int]:
         """Those of the log's rows that are about these models."""
@@ -247,8 +247,9 @@ class Pull:
 
 @dataclass(frozen=True)
 class _Deleted:
-    """What was deleted: parties, or what only shows when everything is read again."""
+    """What was deleted: parties, or what only shows when everything is read again. logged: as in `State`."""
 
+    logged: list[int] | None
     parties: bool = False
     everything: bool = False
 

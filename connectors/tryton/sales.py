@@ -86,12 +86,7 @@ def purchases(client: Client, now: Callable[[], datetime], cursor: Any | None) -
     """See `Seller.purchases`. Nothing where there are no invoices."""
     state = State() if cursor is None else State.load(cursor)
     context = client.preferences()
-    try:
-        gone = _gone(client, state, context)
-    except (Refused, Broken):
-        if not sells(client):
-            return
-        raise
+    gone = _gone(client, state, context)
     if gone:
         yield Sales(gone=gone)
     domain: Domain = [["type", "=", "out"], ["party", "!=", None]]
@@ -100,31 +95,45 @@ def purchases(client: Client, now: Callable[[], datetime], cursor: Any | None) -
         names = (f"{name}{date}" for name in ("", "lines.") for date in ("write_date", "create_date"))
         domain.append(["OR", *([name, ">", since] for name in names)])
     seen: dict[str, str] = {}
-    began = datetime.fromisoformat(state.began) if state.began else None
     while True:
-        rows = client.rows(INVOICE, [*domain, ["id", ">", state.after or 0]], READ, limit=PAGE, context=context)
-        began = began or (client.clock or now()).astimezone(UTC)
-        marks = {str(row["id"]): _fingerprint(row) for row in rows}
-        news = [purchase(row) for row in rows if state.recent.get(str(row["id"])) != marks[str(row["id"])]]
-        seen |= {str(row["id"]): marks[str(row["id"])] for row in rows if _written(row) > began - OVERLAP - OVERLAP}
-        numbered = {row["id"] for row in rows if row["number"]}
-        known = {*state.unnumbered, *(row["id"] for row in rows)}
-        state.unnumbered = sorted(known - numbered)
+        try:
+            rows = client.rows(INVOICE, [*domain, ["id", ">", state.after or 0]], READ, limit=PAGE, context=context)
+        except (Refused, Broken):
+            if sells(client):
+                raise
+            return
+        state.began = state.began or (client.clock or now()).astimezone(UTC).isoformat()
+        news = list(_news(rows, state, seen))
         if len(rows) < PAGE:
             break
-        state.after, state.began = rows[-1]["id"], began.isoformat()
+        state.after = rows[-1]["id"]
         yield Sales(news, cursor=state.dump())
-    state.since, state.after, state.began, state.recent = began.isoformat(), None, "", seen
+    state.since, state.after, state.began, state.recent = state.began, None, "", seen
     yield Sales(news, cursor=state.dump())
 
 
 def _gone(client: Client, state: State, context: Mapping[str, Any]) -> list[str]:
     """Those of the invoices without a number that are not there any more."""
-    rows = client.rows(INVOICE, [["id", "in", state.unnumbered]], ["number"], context=context)
-    there = {row["id"] for row in rows}
+    if not state.unnumbered:
+        return []
+    there = {row["id"] for row in client.rows(INVOICE, [["id", "in", state.unnumbered]], ["number"], context=context)}
     gone = [number for number in state.unnumbered if number not in there]
     state.unnumbered = [number for number in state.unnumbered if number in there]
     return [str(number) for number in gone]
+
+
+def _news(rows: list[Row], state: State, seen: dict[str, str]) -> Iterator[Purchase]:
+    """The purchases that were not seen as they are. What was written so shortly before that the next run will see it
+    again is remembered."""
+    fresh = datetime.fromisoformat(state.began) - OVERLAP - OVERLAP
+    for row in rows:
+        number, mark = str(row["id"]), _fingerprint(row)
+        if _written(row) > fresh:
+            seen[number] = mark
+        if state.recent.get(number) != mark:
+            yield purchase(row)
+    unnumbered = {row["id"] for row in rows if not row["number"]}
+    state.unnumbered = sorted({*state.unnumbered} - {row["id"] for row in rows} | unnumbered)
 
 
 def purchase(row: Row) -> Purchase:

@@ -1,7 +1,7 @@
 """How parties are written: `Writer.write`.
 
 One call creates many parties, one changes many, one deletes many; each takes effect as a whole or not at all. Where one
-is refused, the parties are written one by one, so that the bad one spoils nothing. What is stored is read back: an
+is refused, its halves are tried, down to the bad party alone, which spoils nothing. What is stored is read back: an
 answer holds ids only, and Tryton formats numbers and addresses.
 """
 
@@ -64,7 +64,9 @@ class Writer:
             yield from self._group([job for job in due if job.push.held is None], self._create)
             yield from self._group([job for job in due if job.push.held and job.push.card is not None], self._edit)
             yield from self._group([job for job in drops if not job.push.erase], self._delete)
-            yield from self._group([job for job in drops if job.push.erase], self._erase)
+            for job in drops:
+                if job.push.erase:
+                    yield from self._group([job], self._erase)
 
     def _group(self, jobs: Sequence[Job], act: Act) -> Iterator[Outcome]:
         """Pushes of one kind. What ends the run is raised when everything that took effect has been told."""
@@ -100,23 +102,21 @@ class Writer:
     # -- calls
 
     def _together(self, jobs: Sequence[Job], act: Act) -> None:
-        """All in one call; each by itself where that was refused as a whole."""
+        """All in one call; where that was refused as a whole, each half by itself."""
         if not jobs:
             return
         try:
             act(jobs)
-        except (Refused, Stale, Missing):
-            self._alone(jobs, act)
         except Uncertain as lost:
             for job in jobs:
                 job.error = lost
-
-    def _alone(self, jobs: Sequence[Job], act: Act) -> None:
-        for job in jobs:
-            try:
-                act([job])
-            except PER_PARTY as error:
-                job.error = error
+        except (Refused, Stale, Missing) as error:
+            if len(jobs) == 1:
+                jobs[0].error = error
+                return
+            half = len(jobs) // 2
+            self._together(jobs[:half], act)
+            self._together(jobs[half:], act)
 
     def _create(self, jobs: Sequence[Job]) -> None:
         for job, party in zip(jobs, self._client.create(PARTY, [job.columns for job in jobs]), strict=True):
@@ -158,15 +158,15 @@ class Writer:
             job.done = True
 
     def _erase(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            self._write([(job.party, {"active": False})], [job])
-            job.done = False
-            try:
-                self._client.erase(job.party)
-            except Refused:
-                # Something pends, or we may not use the wizard: blank what it would have blanked.
-                self._blank(job.party)
-            job.done = True
+        [job] = jobs
+        self._write([(job.party, {"active": False})], jobs)
+        job.done = False
+        try:
+            self._client.erase(job.party)
+        except Refused:
+            # Something pends, or we may not use the wizard: blank what it would have blanked.
+            self._blank(job.party)
+        job.done = True
 
     def _blank(self, party: int) -> None:
         lists = ["id", *(f"{name}.id" for name in (mapping.MECHANISMS, mapping.ADDRESSES, mapping.IDENTIFIERS))]

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+import servers
 import tryton_server
 
 from connectors.contract import Context
 from connectors.testing import Conformance, LiveConformance, Subject
 from connectors.tryton import CONNECTOR
 from connectors.tryton.connector import TrytonConnector
+from connectors.tryton.sandbox import PASSWORD, TrytonSandbox
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[servers.Stage]:
+    with servers.stage() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +68,58 @@ class TestServer(Conformance):
             holds={"emails": 2, "phones": 3, "addresses": 1, "groups": 1},
             quiet=2,
         )
+
+
+FIT = [name for name in dir(Conformance) if name.startswith("test_fit_")]
+"""`fit` knows nothing of the server: it is tried with the real one."""
+
+
+class OnSandbox(Conformance):
+    options: Mapping[str, Any] = MappingProxyType({})
+    quiet = 2
+
+    @pytest.fixture
+    def subject(self, stage: servers.Stage) -> Subject:
+        box = TrytonSandbox(**self.options)
+        stage.app = box.app
+        context = Context(now=box.now, sleep=box.advance, random=lambda: 0.5)
+
+        def connect(**more: Any) -> TrytonConnector:
+            opened = CONNECTOR.open(CONNECTOR.settings(**{**box.settings(stage.url), **more}), context)
+            assert isinstance(opened, TrytonConnector)
+            return opened
+
+        def plant(record: str, text: str) -> None:
+            box.edit(record, identifiers=[["create", [{"type": None, "code": text}]]])
+
+        def planted(record: str) -> str | None:
+            codes = [row["code"] for row in box.rows("party.identifier") if row["party"] == int(record)]
+            return next((code for code in codes if not code.startswith("concord:")), None)
+
+        return Subject(
+            open=connect,
+            faults=box.faults,
+            advance=box.advance,
+            impostor=lambda: connect(password="a wrong one"),
+            secrets=[PASSWORD, "a wrong one"],
+            garbage=["no cursor", {"no": "cursor"}, {"v": 0}],
+            plant=plant,
+            planted=planted,
+            creating=r"^POST ",
+            holds={"emails": 2, "phones": 3, "addresses": 1, "groups": 1},
+            quiet=self.quiet,
+            exempt=dict.fromkeys(FIT, "TestServer tries it"),
+        )
+
+
+class TestSandbox(OnSandbox):
+    """As the real one is."""
+
+
+class TestWithoutLog(OnSandbox):
+    """A user who may not read the log of deletions."""
+
+    options = MappingProxyType({"log": False, "invoices": False})
 
 
 class TestTrytonLive(LiveConformance):
