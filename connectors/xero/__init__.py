@@ -22,9 +22,9 @@ How a contact is shown:
 
 Quirks, and what is done about them (accounting note A; K there: general knowledge):
 
-- Name must be unique among active contacts. Where another has it, ours is sent again with a mark of six digits in
-  brackets, made of our key or the ContactID. It is recognised by the record itself and taken off before anything is
-  shown, so it is no edit, enters no card and is owed to nobody. A namesake in letter case only counts, too.
+- Name must be unique among active contacts, letter case aside. Where another has it, ours is sent again with a mark of
+  six letters and digits in brackets, made of our key or the ContactID. It is recognised by the record itself and taken
+  off before anything is shown, so it is no edit, enters no card and is owed to nobody.
 - POST takes a contact of the same Name for the one that is meant; creates go by PUT. Before a name that is taken gets
   its mark, our key is looked for: an earlier create may have taken effect.
 - Creates are sent once, with ContactNumber = "concord-" and our key, by which they are found again, and with an

@@ -148,13 +148,16 @@ class Writer:
     def _archived(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Nothing can be deleted in Xero. Whoever asked to be forgotten is blanked first: what is archived cannot be
         changed any more."""
-        blanks = [Task(task.push, mapping.blank(task.current), task.current) for task in tasks if task.push.erase]
+        blanks = {t.push.ref: Task(t.push, mapping.blank(t.current), t.current) for t in tasks if t.push.erase}
         refused: set[str] = set()
-        for task, answer in self._sent(blanks, self._client.update):
+        for task, answer in self._sent(list(blanks.values()), self._client.update):
             if isinstance(answer, Error):
                 refused.add(task.push.ref)
                 yield Outcome(task.push.ref, error=answer)
         left = [task for task in tasks if task.push.ref not in refused]
+        for task in left:
+            if task.push.ref in blanks:
+                task.row["Name"] = blanks[task.push.ref].row["Name"]  # else it would get its own again
         for task, answer in self._sent(left, self._client.update):
             if isinstance(answer, Error) and not isinstance(answer, Missing):
                 yield Outcome(task.push.ref, error=answer)

@@ -71,7 +71,7 @@ def find(method: str, path: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def check_parameters(parameters: list[dict[str, Any]], scope: Scope) -> None:
-    query = {name: values for name, values in parse_qs(scope["query_string"].decode()).items()}
+    query = dict(parse_qs(scope["query_string"].decode()).items())
     declared = {p["name"]: p for p in parameters if p["in"] == "query"}
     for name, values in query.items():
         assert name in declared, f"there is no parameter {name}"
