@@ -31,8 +31,8 @@ from connectors.card import digest
 from connectors.contract import Page, Record, batched
 from connectors.errors import CursorExpired
 from connectors.sugarcrm.legacy.client import Client, Unsupported, listed, quoted
-from connectors.sugarcrm.legacy.mapping import EXEMPT, moment
-from connectors.sugarcrm.mapping import LISTS, record_id
+from connectors.sugarcrm.legacy.mapping import moment
+from connectors.sugarcrm.mapping import EXEMPT, LISTS, record_id
 
 Row = Mapping[str, Any]
 

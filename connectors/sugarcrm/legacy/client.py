@@ -141,13 +141,22 @@ class Client:
     session; sessions side by side are fine (note, login).
 
     rate: most requests a second; the server has no limit of its own. verify: check TLS certificates.
+    key_field: a field in which our key is kept, or "".
     """
 
     def __init__(
-        self, url: str, username: str, password: str, context: Context, *, rate: float | None, verify: bool
+        self,
+        url: str,
+        username: str,
+        password: str,
+        context: Context,
+        *,
+        rate: float | None,
+        verify: bool,
+        key_field: str = "",
     ) -> None:
         self._wire = Http(url.rstrip("/") + "/", context, react=react, rate=rate, verify=verify, timeout=60.0)
-        self._username = username
+        self._username, self._key_field = username, key_field
         # The server keeps the password as MD5 and wants it so; it is as good as the password, and never shown.
         self._proof = hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
         self._lock = threading.Lock()
@@ -221,12 +230,15 @@ class Client:
             {"name": "email_addresses", "value": EMAIL_FIELDS},
             {"name": "prospect_lists", "value": LIST_FIELDS},
         ]
-        body = self._list(module, query, order, mapping.READ, links, size, deleted, probing)
+        columns = [*mapping.READ, *([self._key_field] if self._key_field else [])]
+        body = self._list(module, query, order, columns, links, size, deleted, probing)
         linked = [_linked(found) for found in body.get("relationship_list") or ()]
         rows = []
         for n, entry in enumerate(body["entry_list"]):
             found = linked[n] if n < len(linked) else {}
             values = {**_values(entry.get("name_value_list")), "id": str(entry["id"])}
+            if self._key_field:
+                values[mapping.KEY] = values.pop(self._key_field, "")
             rows.append(mapping.row(values, found.get("email_addresses", ()), found.get("prospect_lists", ())))
         return Listing(rows, _total(body))
 

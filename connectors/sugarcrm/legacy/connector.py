@@ -20,6 +20,8 @@ from connectors.sugarcrm.settings import SugarSettings
 
 BATCH: Final = 100
 """Pushes that are written together: one look before, one save, one look after."""
+AT_ONCE: Final = 300
+"""Ids in one query."""
 
 
 class Legacy:
@@ -34,9 +36,10 @@ class Legacy:
             context,
             rate=settings.rate,
             verify=settings.verify_tls,
+            key_field=settings.key_field,
         )
         self._modules = ["Contacts", "Leads"] if settings.leads else ["Contacts"]
-        self._writer = Writer(self._client, settings.create_as, self.look)
+        self._writer = Writer(self._client, settings.create_as, self.look, settings.key_field)
         self.capabilities = Capabilities(fields=DIALECT.fields, batch=BATCH, consents=frozenset({"email", "phone"}))
 
     def fit(self, card: Card, held: Card | None) -> Card:
@@ -48,7 +51,9 @@ class Legacy:
         server, user = self._client.server(), self._client.user
         notes = []
         for module in self._modules:
-            self._client.fields(module)
+            known, key_field = self._client.fields(module), self._settings.key_field
+            if key_field and key_field not in known:
+                notes.append(f"{module} has no field {key_field}: our key is not kept")
         if not user.admin:
             notes.append(
                 f"{user.name} is no administrator: a record that is taken from view is no deletion, but unseen"
@@ -90,9 +95,9 @@ class Legacy:
             by_module.setdefault(module, []).append(row)
         found: dict[str, Mapping[str, Any]] = {}
         for module in by_module.keys() & TABLES.keys():
-            for batch in batched(by_module[module], BATCH):
+            for batch in batched(by_module[module], AT_ONCE):
                 where = f"{TABLES[module]}.id in {listed(batch)}"
-                rows = self._client.people(module, where, size=BATCH, deleted=True).rows
+                rows = self._client.people(module, where, size=AT_ONCE, deleted=True).rows
                 found |= {record_id(module, row["id"]): row for row in rows}
         return found
 

@@ -9,14 +9,14 @@ from html.entities import name2codepoint
 from typing import Any, Final
 
 from connectors.card import email_key
-from connectors.sugarcrm.mapping import COLUMNS, LISTS, Dialect, no_emoji
+from connectors.sugarcrm.mapping import COLUMNS, EXEMPT, LISTS, Dialect, no_emoji
 
 FREE_TEXT: Final = "description"
 """The one column in which markup stays (note, HTML entities)."""
 READ: Final = ("id", "date_modified", "deleted", "do_not_call", "account_id", "email1", *COLUMNS)
 """The columns we ask for. `email1` says which address is the primary one: the links do not (transcript v41-02)."""
-EXEMPT: Final = "exempt"
-"""Target lists of people who are not to be mailed: no groups."""
+KEY: Final = "concord:key"
+"""The pseudo-column with what stands in the settings' `key_field`."""
 
 _READ_ENTITY: Final = re.compile("&(quot|lt|gt|#0?39);")
 _READ_AS: Final = {"quot": '"', "lt": "<", "gt": ">", "#39": "'", "#039": "'"}

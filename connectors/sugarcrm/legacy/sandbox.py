@@ -332,7 +332,7 @@ class SuiteSandbox:
     def _bean(self, module: str) -> tuple[str, Sequence[str]]:
         if module not in BEANS:
             raise Fault(*NO_MODULE)
-        return BEANS[module]
+        return self.store.beans[module]
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -349,6 +349,8 @@ class SuiteSandbox:
         favorites: bool = False,
     ) -> Any:
         table, _ = self._bean(module_name)
+        if "(select" in query and not self.options.subselects:
+            raise Denied
         source = select(self.store, module_name, checked(query or "", order_by or ""), bool(deleted))
         start, limit = max(0, int(offset or 0)), int(max_results or 0)
         limit = limit if limit > 0 else 20  # live: 0, -1 or "" gives 20
@@ -578,8 +580,7 @@ class Legible:
             message = await receive()
             body, more = body + message.get("body", b""), bool(message.get("more_body"))
         form = parse_qs(body.decode(errors="replace"))
-        data = orjson.loads(form.get("rest_data", ["{}"])[0]) if form.get("rest_data", [""])[0][:1] in "[{" else {}
-        named = {"method": form.get("method", [""])[0], "module": _module(data)}
+        named = {"method": form.get("method", [""])[0], "module": _module(form.get("rest_data", [""])[0])}
         scope = {**scope, "query_string": urlencode({k: v for k, v in named.items() if v}).encode()}
 
         async def again() -> Message:
@@ -588,7 +589,12 @@ class Legible:
         await self.app(scope, again, send)
 
 
-def _module(data: Any) -> str:
+def _module(rest_data: str) -> str:
+    """The module that a call is about, where it names one."""
+    try:
+        data = orjson.loads(rest_data)
+    except orjson.JSONDecodeError:
+        return ""
     second = data[1] if isinstance(data, list) and len(data) > 1 else ""
     found = data.get("module_name", "") if isinstance(data, dict) else second
     return found if isinstance(found, str) and found in BEANS else ""

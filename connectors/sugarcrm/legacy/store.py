@@ -109,7 +109,9 @@ class Options:
 
     edition: suite714, or ce65 with its way to save addresses. php8: parameters are bound by name (T00). admin: what the
     user is. utf8mb4: four-byte characters are kept. v41, v8: the doors that are open.
-    minutes: V8 shows times without their seconds (note, V8). denied: modules the user may not write.
+    minutes: V8 shows times without their seconds (note, V8). denied: modules the user may not write; frozen: columns
+    that a save leaves as they are. custom: more columns of Contacts and Leads. poison: a last name at which PHP crashes.
+    subselects: a query may ask for addresses.
     """
 
     edition: Literal["suite714", "ce65"] = "suite714"
@@ -120,6 +122,10 @@ class Options:
     v8: bool = True
     minutes: bool = True
     denied: Sequence[str] = ()
+    frozen: Sequence[str] = ()
+    custom: Sequence[str] = ()
+    poison: str = ""
+    subselects: bool = True
 
 
 class Store:
@@ -127,13 +133,15 @@ class Store:
 
     def __init__(self, options: Options, clock: Callable[[], datetime] | None) -> None:
         self.options = options
+        people = ("Contacts", "Leads")
+        self.beans = {m: (t, [*c, *(options.custom if m in people else ())]) for m, (t, c) in BEANS.items()}
         self._clock = clock or (lambda: datetime.now(UTC))
         self._ahead = timedelta()
         self._serial = 0
         self.db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self.db.row_factory = sqlite3.Row
         self.db.create_function("shuffled", 2, _shuffled, deterministic=True)
-        for table, columns in [*BEANS.values(), *LINKS.items()]:
+        for table, columns in [*self.beans.values(), *LINKS.items()]:
             # MySQL compares without letter case (utf8_general_ci).
             declared = ", ".join(f"{column} {_kind(column)}" for column in columns)
             self.db.execute(f"create table {table} ({declared}, primary key (id))")
@@ -171,9 +179,13 @@ class Store:
 
     def save(self, module: str, given: Mapping[str, Any], record: str | None, new_id: str | None = None) -> str:
         """Save a bean; its id. record: the one that is there; None inserts, as `new_id` where the client chose one."""
-        table, columns = BEANS[module]
+        table, columns = self.beans[module]
         before = self.get(module, record) if record else None
-        values = {name: self._stored(module, name, value) for name, value in given.items() if name in columns}
+        if self.options.poison and given.get("last_name") == self.options.poison:
+            raise Broken
+        kept = self.options.frozen if before is not None else ()
+        taken = {name: value for name, value in given.items() if name in columns and name not in kept}
+        values = {name: self._stored(module, name, value) for name, value in taken.items()}
         if before is not None:
             # What a new record was given with blanks around is trimmed by a later save (note, HTML entities).
             trimmed = {k: v.strip() for k, v in before.items() if isinstance(v, str) and k in PERSON}
@@ -387,7 +399,7 @@ def _off(value: Any) -> bool:
 
 def _shuffled(record: str, offset: int) -> int:
     """An order that is another one on each page: what a walk without ORDER BY meets (note, Paging)."""
-    return (int(record.replace("-", "")[:8] or "0", 16) * 2654435761 + offset * 40503) % 2**31
+    return (int(record.replace("-", "")[:8] or "0", 16) ^ (offset * 2654435761)) * 40503 % 2**31
 
 
 # --- queries -----------------------------------------------------------------------------------------------------
@@ -419,8 +431,9 @@ def checked(query: str, order_by: str) -> str:
 
 
 def _literal(match: re.Match[str]) -> str:
-    """MySQL's backslashes, as SQLite writes them."""
+    """MySQL's backslashes, as SQLite writes them; a time in ISO's form is a time (T03, "date_modified >= ISO")."""
     text = re.sub(r"\\(.)|''", lambda m: m.group(1) or "'", match.group(1))
+    text = re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)Z?$", r"\1 \2", text)
     return "'" + text.replace("'", "''") + "'"
 
 

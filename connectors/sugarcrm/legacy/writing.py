@@ -29,7 +29,7 @@ from connectors.contract import Outcome, Push, Record
 from connectors.errors import Error, Missing, Refused, Stale, Uncertain
 from connectors.sugarcrm import mapping
 from connectors.sugarcrm.legacy.client import EMAIL_FIELDS, Client, Crashed, Link, listed
-from connectors.sugarcrm.legacy.mapping import moment
+from connectors.sugarcrm.legacy.mapping import KEY, moment
 from connectors.sugarcrm.mapping import LISTS, ORGANIZATION, Change, flag, flags_of, module_and_row, record_id
 
 Row = Mapping[str, Any]
@@ -90,10 +90,17 @@ class Job:
 
 
 class Writer:
-    """look: the rows of records as they are now, those in the bin included, by record id."""
+    """look: the rows of records as they are now, those in the bin included, by record id. key_field: where our key is
+    kept, or ""."""
 
-    def __init__(self, client: Client, create_as: str, look: Callable[[Sequence[str]], Mapping[str, Row]]) -> None:
-        self._client, self._create_as, self._look = client, create_as, look
+    def __init__(
+        self,
+        client: Client,
+        create_as: str,
+        look: Callable[[Sequence[str]], Mapping[str, Row]],
+        key_field: str = "",
+    ) -> None:
+        self._client, self._create_as, self._look, self._key_field = client, create_as, look, key_field
         self._rebuilds: bool | None = None
 
     def write(self, pushes: Sequence[Push]) -> Iterator[Outcome]:
@@ -298,7 +305,8 @@ class Writer:
             bean["do_not_call"] = str(int(silent))
         if job.creates:
             filled = {name: value for name, value in bean.items() if value != ""}
-            return {"new_with_id": True, "assigned_user_id": self._client.user.id, **filled}
+            key = {self._key_field: mapping.KEY_PREFIX + job.push.key} if self._key_field else {}
+            return {"new_with_id": True, "assigned_user_id": self._client.user.id, **key, **filled}
         return bean
 
     # --- linking -----------------------------------------------------------------------------------------------------
@@ -433,6 +441,7 @@ def record_of(module: str, row: Row) -> Record:
         card=card,
         version=mapping.version(row, card, agreed),
         modified=moment(row.get("date_modified")),
+        key=mapping.key(row.get(KEY)),
         consents=agreed,
     )
 
