@@ -172,6 +172,8 @@ class Pull:
             for rows, total in self._walk(module, "", after=state.listing[1]):
                 for row in rows:
                     state.remember(module, row)
+                    if str(row.get("date_modified")) > state.since and len(state.recent) < MOST_RECENT:
+                        state.recent[record_id(module, row["id"])] = _mark(row)  # the next look meets it again
                 state.listing = (module, rows[-1]["id"])
                 records = [self._record(module, row) for row in rows]
                 yield Page(records=records, cursor=state.dump(), total=total)
@@ -216,7 +218,7 @@ class Pull:
         records = []
         for row in rows:
             record = record_id(module, row["id"])
-            mark = digest(row)[:12]
+            mark = _mark(row)
             if self._marks.get(record, state.recent.get(record)) != mark:
                 gone = row.get("deleted") == "1"
                 records.append(tombstone(record, row) if gone else self._record(module, row))
@@ -286,6 +288,10 @@ class Pull:
             known.members = members
         known.name, known.count = row["name"], count
         return moved
+
+
+def _mark(row: Row) -> str:
+    return digest(row)[:12]
 
 
 def tombstone(record: str, row: Row) -> Record:

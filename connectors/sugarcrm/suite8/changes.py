@@ -156,9 +156,17 @@ class Pull:
             after = state.listing[1] if module == state.listing[0] else ""
             for rows in self._client.walk(module, [], READ, self._size, after):
                 state.listing = (module, rows[-1]["id"])
+                self._keep(module, rows, state)
                 yield Page(records=[self._record(module, row) for row in rows], cursor=state.dump())
         state.listing = None
         yield Page(cursor=state.dump(), complete=complete)
+
+    def _keep(self, module: str, rows: Sequence[Row], state: State) -> None:
+        """Remember those rows that the next look will meet again."""
+        start = state.modules[module].start
+        young = [row for row in rows if minute(row.get("date_modified")) >= start]
+        if len(state.recent) + len(young) <= MOST_RECENT:
+            state.recent |= {record_id(module, row["id"]): _mark(row) for row in young}
 
     # --- what is new -------------------------------------------------------------------------------------------------
 
@@ -190,7 +198,7 @@ class Pull:
         records = []
         for row in rows:
             record = record_id(module, row["id"])
-            mark = digest(row)[:12]
+            mark = _mark(row)
             if self._marks.get(record, state.recent.get(record)) != mark:
                 records.append(self._record(module, row))
             self._marks[record] = mark
@@ -249,6 +257,10 @@ class Pull:
         for module in self._modules:
             for rows in self._client.walk(module, [], ["date_entered"], IDS):
                 yield Page(listed={record_id(module, row["id"]): None for row in rows})
+
+
+def _mark(row: Row) -> str:
+    return digest(row)[:12]
 
 
 def flagged(client: Client) -> dict[str, Row]:

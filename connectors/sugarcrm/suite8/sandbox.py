@@ -266,7 +266,9 @@ class Suite8Sandbox(SuiteSandbox):
             if record is not None and self.store.get(module, str(record), deleted=True):
                 raise Bad(f"Bean {module} with id {record} is already exist")
             made = self.store.save(module, given, None, None if record is None else str(record))
-        return {"data": self._shown(module, self._row(module, made), None)}
+        saved = self.store.get(module, made, deleted=True)
+        assert saved is not None
+        return {"data": self._shown(module, saved, None)}
 
     def _relationship(self, verb: str, module: str, rest: list[str], request: Request, raw: bytes) -> Any:
         """S:RelationshipService: nothing but type and id of what is linked."""
