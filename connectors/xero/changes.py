@@ -18,6 +18,9 @@ from connectors.xero.stamps import header, milliseconds
 
 OVERLAP: Final = 60_000
 """Milliseconds that are read again."""
+CALM: Final = 600_000
+"""Milliseconds after which a change that we have not seen is not to be expected any more: a place that nothing has
+moved for so long follows Xero's own clock, so that a quiet run does not read the last busy minute for ever."""
 SECOND: Final = 1_000
 ORDER: Final = "UpdatedDateUTC ASC"
 
@@ -61,26 +64,30 @@ class Step:
 def walk(fetch: Fetch, name: str, key: str, place: Place) -> Iterator[Step]:
     """The rows that changed since `place`. name: of the list in an answer; key: of a row's id."""
     since = None if place.since is None else place.since - OVERLAP
-    seen, listed, page = dict(place.recent), set[str](), 1
+    seen, listed, page, ordered = dict(place.recent), set[str](), 1, True
     total: int | None = None
+    reached = place.since or 0
     while True:
         answer = fetch(None if since is None else header(since), page)
         rows, pagination = answer[name], answer.get("pagination") or {}
         stamps = [milliseconds(row.get("UpdatedDateUTC")) for row in rows]
+        ordered = ordered and stamps == sorted(stamps)
         total = pagination.get("itemCount") if total is None else total
         news = [row for row, at in zip(rows, stamps, strict=True) if seen.get(row[key]) != at]
         seen |= {row[key]: at for row, at in zip(rows, stamps, strict=True)}
         listed.update(row[key] for row in rows)
         last = page >= pagination["pageCount"] if "pageCount" in pagination else not rows
-        reached = max([place.since or 0, *stamps])
-        recent = {row: at for row, at in seen.items() if at >= reached - OVERLAP}
-        place = Place(reached or None, recent)
+        reached = max([reached, *stamps])
+        if last and reached:
+            reached = max(reached, milliseconds(answer.get("DateTimeUTC")) - CALM)
+        if last or ordered:  # else what is on the pages to come may be older
+            place = Place(reached or None, {row: at for row, at in seen.items() if at >= reached - OVERLAP})
         yield Step(news, place, last, last and total is not None and len(listed) >= total, total)
         if last:
             return
         # Rounded to seconds, and the second before: whether "since" includes its moment is not told.
         following = reached // SECOND * SECOND - SECOND
-        if stamps == sorted(stamps) and following > (since or 0):
+        if ordered and following > (since or 0):
             since, page = following, 1
         else:
             page += 1

@@ -241,6 +241,58 @@ def test_a_listing_that_misses_contacts_is_not_whole(world: Make, monkeypatch: p
     assert list(there.open().changes(got[-1].cursor))[-1].complete, "so it is read in whole at the next turn"
 
 
+def test_a_busy_minute_is_not_read_for_ever(world: Make) -> None:
+    there = world(seed=300)
+    xero = there.open(page_size=100)
+    _, cursor = pull(xero)
+    assert there.cost(lambda: pull(xero, cursor)) > 1
+    there.box.advance(900)
+    _, cursor = pull(xero, cursor)
+    assert there.cost(lambda: pull(xero, cursor)) == 1
+    there.box.advance(900)
+    ann = next(iter(there.box.books.contacts))
+    there.box.books.edit(ann, EmailAddress="new@x.test")
+    assert [record.id for record in pull(xero, cursor)[0]] == [ann]
+
+
+def test_a_listing_out_of_order_is_read_by_number_and_keeps_its_place(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = world(seed=7, page_cap=2)
+    xero = there.open()
+    listing = xero._client.listing
+    by_name = {"order": "Name DESC"}
+    monkeypatch.setattr(
+        xero._client, "listing", lambda name, params, since=None: listing(name, {**params, **by_name}, since)
+    )
+    got = list(xero.changes(None))
+    assert sum(len(page.records) for page in got) == 7
+    assert got[0].cursor["contacts"] == {"since": None, "recent": {}}
+    assert got[-1].complete
+
+
+def test_what_a_run_costs(world: Make) -> None:
+    there = world(seed=1000)
+    xero = there.open()
+    xero.check()
+    cursor: Any = None
+
+    def run() -> None:
+        nonlocal cursor
+        _, cursor = pull(xero, cursor)
+
+    assert there.cost(run) == 1
+    assert there.cost(run) == 1
+    ids = list(there.box.books.contacts)[:10]
+    for key in ids:
+        there.box.books.edit(key, EmailAddress="new@x.test")
+    assert there.cost(run) == 1
+    records = list(xero.read(ids))
+    assert there.cost(lambda: done(xero.write([renamed(record, "Zoe" + record.id[:4]) for record in records]))) == 2
+    creates = [new(xero, str(n), card(f"New{n}")) for n in range(1, 11)]
+    assert there.cost(lambda: done(xero.write(creates))) == 2
+
+
 def test_everything_is_read_again_once_a_day(world: Make) -> None:
     there = world(seed=3)
     xero = there.open()
