@@ -311,6 +311,9 @@ def test_an_opt_out_is_heard_although_no_time_moves(world: MakeWorld) -> None:
     w.box.edit(one, emails=["new@example.org"])
     assert set(made.pull().changed) == {one}
     w.box.advance(60)
+    w.box.edit(one, emails=[])
+    assert set(made.pull().changed) == {one}, "only a link went"
+    w.box.advance(60)
     assert made.pull().shown == []
 
 
