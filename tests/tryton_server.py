@@ -18,9 +18,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import distributions
@@ -88,32 +89,43 @@ class Tryton:
     url: str
     login: str = LOGIN
     password: str = PASSWORD
-    _session: str = field(default="", repr=False)
+    database: str = DATABASE
+    session: str = field(default="", repr=False)
+    """The header that proves the login, once there was one."""
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a connection to it, secrets in the clear."""
-        mine = {"url": self.url, "database": DATABASE, "username": self.login, "password": self.password}
+        mine = {"url": self.url, "database": self.database, "username": self.login, "password": self.password}
         return {**mine, "rate": None, **more}
 
-    def call(self, method: str, *params: Any, context: dict[str, Any] | None = None) -> Any:
+    def call(self, method: str, *params: Any, context: Mapping[str, Any] | None = None) -> Any:
         """The result of a method, asked for by another user's client. Raises RuntimeError with the server's error."""
-        if not self._session:
-            user, token, _ = self._post("common.db.login", [self.login, {"password": self.password}, "en"])
-            self._session = b64encode(f"{self.login}:{user}:{token}".encode()).decode()
-        return self._post(method, [*params, context or {}])
+        if not self.session:
+            user, token, _ = self._result("common.db.login", [self.login, {"password": self.password}, "en"])
+            self.session = "Session " + b64encode(f"{self.login}:{user}:{token}".encode()).decode()
+        return self._result(method, [*params, context or {}])
 
-    def _post(self, method: str, params: list[Any]) -> Any:
-        headers = {"content-type": "application/json"}
-        if self._session:
-            headers["authorization"] = f"Session {self._session}"
-        body = json.dumps({"id": 1, "method": method, "params": params}).encode()
-        request = urllib.request.Request(f"{self.url}/{DATABASE}/rpc/", body, headers)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            # Whatever is longer than 1,400 characters is called gzip, although we did not ask for it, and is not.
-            told = json.loads(answer.read())
+    def _result(self, method: str, params: list[Any]) -> Any:
+        headers = {"authorization": self.session} if self.session else {}
+        body = {"id": 1, "method": method, "params": params}
+        status, content = self.raw(f"/{self.database}/rpc/", headers, body)
+        if status != 200:
+            raise RuntimeError(f"{method}: HTTP {status}")
+        told = json.loads(content)
         if "error" in told:
             raise RuntimeError(f"{method}: {told['error']}")
         return told["result"]
+
+    def raw(self, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
+        """Status and body of an answer."""
+        # An answer of more than 1,400 characters is called gzip, although we did not ask for it, and is not.
+        sent = {"content-type": "application/json", **headers}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), sent)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
 
     def wizard(self, name: str, state: str, form: dict[str, Any], then: str, context: dict[str, Any]) -> None:
         """Go through a wizard of one form."""
@@ -144,10 +156,20 @@ def main(verb: str, file: str) -> None:
     from trytond import config as settings
 
     settings.update_etc([file])
+    _hash_cheaply()
     if verb == "make":
         _make()
     else:
         _serve()
+
+
+def _hash_cheaply() -> None:
+    """A password hash is to be slow; hundreds of logins in a test are not to be."""
+    from pwdlib import PasswordHash
+    from pwdlib.hashers.argon2 import Argon2Hasher
+    from trytond.res import user
+
+    user.PASSWORD_HASH = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
 
 
 def _serve() -> None:

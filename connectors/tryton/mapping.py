@@ -4,22 +4,32 @@ A party has one name, and lists without limit: contact mechanisms (telephones, e
 addresses, categories. An element of the view names its row by `concord:slot`, so that a write finds the row that an
 element came from, and an edited row is recognised by the engine. `fit` gives no slots: a new row gets its number there.
 
-Of each list `shown` reads a row as an element and `columns` writes an element as a row; `fit` is "written, then read".
+`rows` reads a row as an element and writes an element as a row; `fit` is "written, then read".
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import phonenumbers
-
-from connectors.card import LINES, SLOT, VALUE, Card, Element, components, digest, full_name, part
-
-Row = Mapping[str, Any]
-Columns = dict[str, Any]
+from connectors.card import SLOT, Card, Element, digest, full_name
+from connectors.tryton.rows import (
+    COUNTRY,
+    ERASED,
+    OTHERS,
+    PARTS,
+    SUBDIVISION,
+    Columns,
+    Row,
+    address,
+    address_columns,
+    line_of,
+    mechanism,
+    mechanism_columns,
+    text_of,
+    written_address,
+)
 
 MECHANISMS: Final = "contact_mechanisms"
 ADDRESSES: Final = "addresses"
@@ -33,15 +43,8 @@ FIELDS: Final = frozenset({"name", "emails", "phones", "links", "onlineServices"
 KEY_PREFIX: Final = "concord:"
 """Our key is an identifier without a type, which no document prints: only those of tax types are (party.py,
 `TAX_IDENTIFIER_TYPES`)."""
-ERASED: Final = "****"
-"""What the wizard `party.erase` leaves of a value."""
 SEPARATOR: Final = " / "
 """Between the names of nested categories in their `rec_name` (category.py, `tree(separator=…)`)."""
-
-PARTS: Final = ("street_name", "building_name", "building_number", "unit_number", "floor_number", "room_number")
-OTHERS: Final = ("private_bag", "post_office")
-COUNTRY, SUBDIVISION = "country", "subdivision"
-
 READ: Final = (
     "name",
     "active",
@@ -49,7 +52,7 @@ READ: Final = (
     "write_date",
     "create_date",
     "_timestamp",
-    *(f"{CATEGORIES}.{column}" for column in ("rec_name", "active")),
+    f"{CATEGORIES}.rec_name",
     *(f"{IDENTIFIERS}.{column}" for column in ("code", "active", "_timestamp")),
     *(
         f"{MECHANISMS}.{column}"
@@ -79,187 +82,9 @@ READ: Final = (
 """The fields of a party that we read, with those of its lists: one request brings them all."""
 
 
-# --- text -----------------------------------------------------------------------------------------------------------
-
-_BREAKS: Final = re.compile(r"[\t\n\r\x0b\x0c]+")
-"""What no Char field takes (fields/char.py, `forbidden_chars`)."""
-
-
-def _line(value: Any) -> str:
-    """A text as a Char field takes and keeps it."""
-    return _BREAKS.sub(" ", value).strip() if isinstance(value, str) else ""
-
-
-def _text(row: Row, column: str) -> str:
-    value = row.get(column)
-    return value if isinstance(value, str) and value.strip() else ""
-
-
 def children(row: Row, name: str) -> list[Row]:
     """The rows of one of a party's lists, without those that are archived."""
     return [child for child in row.get(name + ".") or () if child.get("active", True)]
-
-
-# --- contact mechanisms ---------------------------------------------------------------------------------------------
-
-_SERVICES: Final = {"skype": "Skype", "sip": "SIP", "irc": "IRC", "jabber": "Jabber"}
-_SERVICE_OF: Final = {**{name.casefold(): word for word, name in _SERVICES.items()}, "xmpp": "jabber"}
-_NUMBERS: Final = {"phone": "Phone", "mobile": "Mobile", "fax": "Fax"}
-_NUMBER_OF: Final = {name.casefold(): word for word, name in _NUMBERS.items()}
-_NAMED_NUMBER: Final = re.compile(rf"({'|'.join(_NUMBERS.values())})(?:: (.+))?", re.IGNORECASE)
-_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:\S+", re.IGNORECASE)
-
-
-def callable_number(number: str) -> bool:
-    """Does Tryton take it for a telephone number? It refuses others for the types phone, mobile and fax, where it has
-    the library `phonenumbers` (contact_mechanism.py, `check_valid_phonenumber`)."""
-    try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(number, None))
-    except phonenumbers.NumberParseException:
-        return False
-
-
-def mechanism(row: Row) -> tuple[str, Element] | None:
-    """The card's field and element that a contact mechanism shows; None where it shows nothing.
-
-    A number that Tryton would not take as one stands there as `other`, with a name that says what it is.
-    """
-    value, kind, name = _text(row, "value"), str(row.get("type") or ""), _text(row, "name")
-    if not value or value == ERASED:
-        return None
-    named = _NAMED_NUMBER.fullmatch(name) if kind == "other" else None
-    if named:
-        kind, name = _NUMBER_OF[named[1].casefold()], named[2] or ""
-    label = {"label": name} if name else {}
-    if kind in _NUMBERS:
-        features = {} if kind == "phone" else {"features": {kind: True}}
-        return "phones", {"number": value, **features, **label}
-    if kind == "email":
-        return "emails", {"address": value, **label}
-    if kind == "website":
-        return "links", {"uri": value, **label}
-    said = {"uri" if _URI.fullmatch(value) else "user": value}
-    if kind in _SERVICES:
-        return "onlineServices", {"service": _SERVICES[kind], **said, **label}
-    return "onlineServices", {**({"service": name} if name else {}), **said}
-
-
-def mechanism_columns(field: str, element: Element) -> Columns | None:
-    """The contact mechanism that shows an element; None where there is none."""
-    value, label = _line(element.get(VALUE[field])), _line(element.get("label")) or None
-    if field == "onlineServices":
-        value = value or _line(element.get("uri"))
-    if not value or value == ERASED:
-        return None
-    if field == "phones":
-        return _number_columns(element, value, label)
-    if field != "onlineServices":
-        return {"type": "email" if field == "emails" else "website", "value": value, "name": label}
-    service = _line(element.get("service"))
-    known = _SERVICE_OF.get(service.casefold())
-    if known:
-        return {"type": known, "value": value, "name": label}
-    if _NAMED_NUMBER.fullmatch(service):
-        return None  # it would come back as a telephone number
-    return {"type": "other", "value": value, "name": service or None}
-
-
-def _number_columns(element: Element, value: str, label: str | None) -> Columns:
-    features = element.get("features") or {}
-    kind = next((kind for kind in ("fax", "mobile") if features.get(kind)), "phone")
-    if callable_number(value):
-        return {"type": kind, "value": value, "name": label}
-    return {"type": "other", "value": value, "name": f"{_NUMBERS[kind]}: {label}" if label else _NUMBERS[kind]}
-
-
-# --- addresses ------------------------------------------------------------------------------------------------------
-
-
-def address(row: Row) -> Element | None:
-    """The element that an address shows; None for a blank one, which Tryton's own form makes of itself.
-
-    Without a post box the street is as Tryton formats it for the country; with one, which would be part of that text,
-    the parts are joined.
-    """
-    found: dict[str, Any] = {}
-    lines = _text(row, "street")
-    if _text(row, "post_box"):
-        written = [_text(row, column).strip() for column in (*PARTS, *OTHERS)]
-        lines = " ".join(filter(None, written)) or _text(row, "street_unstructured")
-    country, subdivision = row.get("country.") or {}, row.get("subdivision.") or {}
-    parts = {
-        "postOfficeBox": _text(row, "post_box"),
-        "locality": _text(row, "city"),
-        "region": _text(subdivision, "name"),
-        "postcode": _text(row, "postal_code"),
-        "country": _text(country, "name"),
-    }
-    if lines:
-        found[LINES] = lines
-    if any(parts.values()):
-        found["components"] = components(parts)
-    if _text(country, "code"):
-        found["countryCode"] = country["code"]
-    return found or None
-
-
-def written_address(element: Element) -> Element | None:
-    """The address as Tryton holds it, if it knows the country and the region.
-
-    A region is a record of its country's. Next to a post box the street is one line (`address_columns`).
-    """
-    box = _line(part(element, "postOfficeBox"))
-    lines = element.get(LINES) or ""
-    if not lines and not element.get("components"):
-        lines = element.get("full") or ""
-    lines = _BREAKS.sub(", ", lines.strip()) if box else lines.strip()
-    country, code = _line(part(element, "country")), _line(element.get("countryCode")).upper()
-    parts = {
-        "postOfficeBox": box,
-        "locality": _line(part(element, "locality")),
-        "region": _line(part(element, "region")) if country or code else "",
-        "postcode": _line(part(element, "postcode")),
-        "country": country,
-    }
-    found: dict[str, Any] = {}
-    if lines:
-        found[LINES] = lines
-    if any(parts.values()):
-        found["components"] = components(parts)
-    if code:
-        found["countryCode"] = code
-    return found or None
-
-
-def address_columns(element: Element, before: Element | None = None, standing: Iterable[str] = ()) -> Columns:
-    """What to write so that an address shows `element`; before: what it shows now; standing: its columns with parts of
-    the street in them.
-
-    `country` is (name, code) and `subdivision` a name: who writes them finds the records. The field `street` itself
-    cannot be written while there is a part (observed: "You are not allowed to modify the field"), so it never is.
-    """
-    before = before or {}
-    found: Columns = {}
-    for column, kind in (("city", "locality"), ("postal_code", "postcode"), ("post_box", "postOfficeBox")):
-        if part(element, kind) != part(before, kind):
-            found[column] = part(element, kind) or None
-    if _place(element) != _place(before):
-        country, code = part(element, "country"), element.get("countryCode") or ""
-        if country and before and code == before.get("countryCode") and country != part(before, "country"):
-            code = ""  # it is the former country's
-        found |= {COUNTRY: (country, code), SUBDIVISION: part(element, "region")}
-    lines, box = element.get(LINES) or "", part(element, "postOfficeBox")
-    parts = set(standing) - {"street_unstructured"}
-    moves = "post_box" in found and bool(box) and not parts and "street_unstructured" in standing
-    if lines != (before.get(LINES) or "") or moves:
-        found |= dict.fromkeys(standing)
-        if lines:
-            found["street_name" if box else "street_unstructured"] = _BREAKS.sub(", ", lines) if box else lines
-    return found
-
-
-def _place(element: Element) -> tuple[str, str, str]:
-    return part(element, "country"), element.get("countryCode") or "", part(element, "region")
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -268,7 +93,7 @@ def _place(element: Element) -> tuple[str, str, str]:
 def view(row: Row) -> Card:
     """The card that a party shows."""
     card: dict[str, Any] = {}
-    if _text(row, "name"):
+    if text_of(row, "name"):
         card["name"] = {"full": row["name"]}
     for child in children(row, MECHANISMS):
         found = mechanism(child)
@@ -278,7 +103,7 @@ def view(row: Row) -> Card:
         element = address(child)
         if element:
             card.setdefault("addresses", {})[str(child["id"])] = {**element, SLOT: str(child["id"])}
-    for child in children(row, CATEGORIES):
+    for child in row.get(CATEGORIES + ".") or ():  # Tryton shows archived ones, too (observed)
         card.setdefault("groups", {})[str(child["id"])] = {"name": child["rec_name"]}
     return card
 
@@ -299,7 +124,7 @@ def memory(row: Row) -> dict[str, Any]:
         )
         for name in (MECHANISMS, ADDRESSES)
     }
-    names = {str(child["id"]): child["rec_name"] for child in children(row, CATEGORIES)}
+    names = {str(child["id"]): child["rec_name"] for child in row.get(CATEGORIES + ".") or ()}
     return {"stamps": stamps, "streets": streets, "last": last, "categories": names}
 
 
@@ -328,7 +153,7 @@ def key(row: Row) -> str | None:
 def fit(card: Card, held: Card | None) -> Card:
     """What a party would show if the card were written over `held`."""
     fitted: dict[str, Any] = {}
-    name = _line(full_name(card))
+    name = line_of(full_name(card))
     if name:
         fitted["name"] = {"full": name}
     for field in ("emails", "phones", "links", "onlineServices"):
@@ -368,7 +193,7 @@ def _fit_groups(card: Card, held: Mapping[str, Element]) -> Iterator[tuple[str, 
 
 def category_name(name: str) -> str:
     """The name of a nested category: its and its parents' names, each as a Char field keeps it."""
-    return SEPARATOR.join(filter(None, (_line(one) for one in _line(name).split(SEPARATOR))))
+    return SEPARATOR.join(filter(None, (line_of(one) for one in line_of(name).split(SEPARATOR))))
 
 
 # --- writing --------------------------------------------------------------------------------------------------------

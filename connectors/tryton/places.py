@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connectors.card import fold
-from connectors.errors import Refused, Uncertain
+from connectors.errors import Uncertain
 from connectors.tryton import mapping
 from connectors.tryton.client import Client, Row
+from connectors.tryton.rows import COUNTRY, SUBDIVISION
 
 CATEGORY = "party.category"
 
@@ -25,19 +26,15 @@ class Places:
     # -- categories
 
     def category(self, name: str) -> int:
-        """The category of that name: of exactly that, else but for letter case, else a new one."""
+        """The category of that name: of exactly that, else but for letter case, else a new one. An archived one is
+        taken as well: there cannot be a second one of its name."""
         known = self._known()
         found = known.get(name) or next((row for n, row in known.items() if n.casefold() == name.casefold()), None)
-        if found is None:
-            return self._make(name)
-        if not found["active"]:
-            raise Refused(f"the category {name!r} is archived in Tryton; take it back into use there, or rename it")
-        return int(found["id"])
+        return self._make(name) if found is None else int(found["id"])
 
     def _known(self) -> dict[str, Row]:
         if self._categories is None:
-            rows = self._client.rows(CATEGORY, [], ["rec_name", "active"])
-            self._categories = {row["rec_name"]: row for row in sorted(rows, key=lambda row: bool(row["active"]))}
+            self._categories = {row["rec_name"]: row for row in self._client.rows(CATEGORY, [], ["rec_name"])}
         return self._categories
 
     def _make(self, name: str) -> int:
@@ -51,7 +48,7 @@ class Places:
             if there is None:
                 raise Uncertain(f"the category {name!r} may or may not have been created: {lost}") from lost
             return int(there["id"])
-        self._known()[name] = {"id": made, "rec_name": name, "active": True}
+        self._known()[name] = {"id": made, "rec_name": name}
         return made
 
     # -- countries
@@ -123,7 +120,7 @@ class Places:
 
     def _address(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         found = dict(columns)
-        if mapping.COUNTRY in found:
-            found[mapping.COUNTRY] = self.country(*found[mapping.COUNTRY])
-            found[mapping.SUBDIVISION] = self.region(found[mapping.COUNTRY], found.get(mapping.SUBDIVISION) or "")
+        if COUNTRY in found:
+            found[COUNTRY] = self.country(*found[COUNTRY])
+            found[SUBDIVISION] = self.region(found[COUNTRY], found.get(SUBDIVISION) or "")
         return found

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import ge, gt, le, lt
 from typing import Any, Final
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
+
+from connectors.tryton.models import MODELS, STREET, Model
 
 Row = dict[str, Any]
 Domain = Sequence[Any]
@@ -27,98 +28,6 @@ def user_error(message: str, description: str = "") -> Failure:
     return Failure("UserError", [message, description, None])
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model. chars: texts of one line; untrimmed: those of them that keep their blanks; refs: {field: model of the
-    record it refers to}; lists: {field: (model, its field that refers back)}; many: {field: model}.
-    required: fields that need a value."""
-
-    title: str
-    chars: Mapping[str, str] = field(default_factory=dict)
-    untrimmed: frozenset[str] = frozenset()
-    plain: Sequence[str] = ()
-    refs: Mapping[str, str] = field(default_factory=dict)
-    lists: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    many: Mapping[str, str] = field(default_factory=dict)
-    required: frozenset[str] = frozenset()
-
-    @property
-    def columns(self) -> list[str]:
-        return [*self.chars, *self.plain, *self.refs, *self.many]
-
-
-STREET: Final = (
-    *("street_name", "building_name", "building_number", "unit_number", "floor_number", "room_number"),
-    *("post_box", "private_bag", "post_office"),
-)
-
-
-def _titled(*names: str) -> dict[str, str]:
-    return {name: name.replace("_", " ").title() for name in names}
-
-
-MODELS: Final[Mapping[str, Model]] = {
-    "party.party": Model(
-        "Party",
-        _titled("name", "code"),
-        frozenset({"name"}),
-        ("active",),
-        {"replaced_by": "party.party"},
-        {
-            "addresses": ("party.address", "party"),
-            "contact_mechanisms": ("party.contact_mechanism", "party"),
-            "identifiers": ("party.identifier", "party"),
-        },
-        {"categories": "party.category"},
-    ),
-    "party.contact_mechanism": Model(
-        "Party Contact Mechanism",
-        _titled("value", "value_compact", "name"),
-        plain=("type", "comment", "sequence", "active"),
-        refs={"party": "party.party"},
-        required=frozenset({"value", "type"}),
-    ),
-    "party.address": Model(
-        "Party Address",
-        _titled("party_name", "attn", *STREET, "postal_code", "city"),
-        plain=("street_unstructured", "sequence", "active"),
-        refs={"party": "party.party", "country": "country.country", "subdivision": "country.subdivision"},
-    ),
-    "party.identifier": Model(
-        "Party Identifier",
-        _titled("code"),
-        plain=("type", "sequence", "active"),
-        refs={"party": "party.party"},
-        required=frozenset({"code"}),
-    ),
-    "party.category": Model(
-        "Party Category",
-        _titled("name"),
-        plain=("active",),
-        refs={"parent": "party.category"},
-        required=frozenset({"name"}),
-    ),
-    "party.address.subdivision_type": Model("Address Subdivision Type", plain=("country_code", "types", "active")),
-    "country.country": Model("Country", _titled("name", "code", "code3"), plain=("active",)),
-    "country.subdivision": Model(
-        "Subdivision", _titled("name", "code"), plain=("type", "active"), refs={"country": "country.country"}
-    ),
-    "currency.currency": Model("Currency", _titled("name", "code"), plain=("active",)),
-    "product.product": Model("Product Variant", _titled("name"), plain=("active",)),
-    "account.invoice": Model(
-        "Account Invoice",
-        _titled("number"),
-        plain=("type", "state", "invoice_date", "total_amount"),
-        refs={"party": "party.party", "invoice_address": "party.address", "currency": "currency.currency"},
-        lists={"lines": ("account.invoice.line", "invoice")},
-    ),
-    "account.invoice.line": Model(
-        "Account Invoice Line",
-        plain=("type", "description", "quantity", "unit_price", "amount"),
-        refs={"invoice": "account.invoice", "product": "product.product"},
-    ),
-    "ir.model.log": Model("Log", plain=("event", "target", "user", "resource")),
-}
 LOGGED: Final = "party."
 TYPES: Final = ("phone", "mobile", "fax", "email", "website", "skype", "sip", "irc", "jabber", "other")
 
@@ -160,28 +69,28 @@ class Store:
         return [
             number
             for number, row in sorted(self.tables[name].items())
-            if not (hidden and not row["active"]) and self._matches(name, row, domain)
+            if not (hidden and not row["active"]) and self._matches(name, row, domain, active)
         ]
 
-    def _matches(self, name: str, row: Row, domain: Domain) -> bool:
+    def _matches(self, name: str, row: Row, domain: Domain, active: bool) -> bool:
         if not domain:
             return True
         if domain[0] in ("AND", "OR"):
-            verdicts = (self._matches(name, row, clause) for clause in domain[1:])
+            verdicts = (self._matches(name, row, clause, active) for clause in domain[1:])
             return any(verdicts) if domain[0] == "OR" else all(verdicts)
         if isinstance(domain[0], str):
             path, operator, wanted = domain
-            return any(_holds(value, operator, wanted) for value in self._values(name, row, path))
-        return all(self._matches(name, row, clause) for clause in domain)
+            return any(_holds(value, operator, wanted) for value in self._values(name, row, path, active))
+        return all(self._matches(name, row, clause, active) for clause in domain)
 
-    def _values(self, name: str, row: Row, path: str) -> Iterator[Any]:
+    def _values(self, name: str, row: Row, path: str, active: bool) -> Iterator[Any]:
         head, _, rest = path.partition(".")
         if not rest:
             yield self.value(name, row, head, raw=True)
             return
-        target, rows = self._related(name, row, head)
+        target, rows = self._shown(name, row, head, active)
         for other in rows:
-            yield from self._values(target, other, rest)
+            yield from self._values(target, other, rest, active)
 
     def _related(self, name: str, row: Row, column: str) -> tuple[str, list[Row]]:
         """The model that a field refers to, and its rows."""
@@ -193,6 +102,8 @@ class Store:
         if column in model.many:
             target = model.many[column]
             return target, [self.tables[target][key] for key in row[column] if key in self.tables[target]]
+        if column not in model.refs:
+            raise Failure(repr(column), "")
         target = model.refs[column]
         return target, [self.tables[target][row[column]]] if row.get(column) in self.tables[target] else []
 
@@ -208,6 +119,8 @@ class Store:
             # L: the reference to a record that is gone reads as empty, although it can be searched for.
             model, _, number = row[column].partition(",")
             return row[column] if int(number) in self.tables.get(model, {}) else None
+        if column not in row:
+            raise Failure(repr(column), "")
         return row[column]
 
     def _rec_name(self, name: str, row: Row) -> str:
@@ -239,8 +152,8 @@ class Store:
 
     def _shown(self, name: str, row: Row, column: str, active: bool) -> tuple[str, list[Row]]:
         target, rows = self._related(name, row, column)
-        if column in MODELS[name].refs or not active:
-            return target, rows
+        if column not in MODELS[name].lists or not active:
+            return target, rows  # L: a party shows archived categories, too
         return target, [other for other in rows if other.get("active", True)]
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -326,8 +239,12 @@ class Store:
                 later.append((column, value))
             elif column in model.many:
                 row[column] = _linked(row[column], value or (), self.tables[model.many[column]])
-            elif column == "street":
-                raise user_error(f'You are not allowed to modify the field "Street" in record "" of "{model.title}".')
+            elif column == "street" and name == "party.address":
+                if any(row[part] for part in STREET):
+                    raise user_error(
+                        'You are not allowed to modify the field "Street" in record "" of "Party Address".'
+                    )
+                row["street_unstructured"] = value
             elif column not in model.columns:
                 raise Failure(repr(column), "")
             else:

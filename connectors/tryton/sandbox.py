@@ -21,7 +21,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
 from connectors.sandbox import Faults, Hostile
-from connectors.tryton.records import MODELS, Failure, Row, Store, user_error
+from connectors.tryton.models import MODELS
+from connectors.tryton.records import Failure, Row, Store, user_error
 
 DATABASE: Final = "demo"
 LOGIN: Final = "admin"
@@ -243,9 +244,9 @@ class TrytonSandbox:
         try:
             login, user, token = base64.b64decode(value).decode().rsplit(":", 2)
         except ValueError:
-            raise Status(401, "Unauthorized") from None
+            raise Status(401) from None
         if kind != "Session" or login != LOGIN or str(self._sessions.get(token)) != user:
-            raise Status(401, "Unauthorized")
+            raise Status(401)  # L: nothing in it
 
     # --- methods -----------------------------------------------------------------------------------------------------
 
@@ -366,8 +367,10 @@ def _json(body: Mapping[str, Any]) -> Response:
     return Response(json.dumps(body, default=_encode), media_type="application/json")
 
 
-def _html(status: int, words: str) -> HTMLResponse:
-    text = f"<!doctype html>\n<html lang=en>\n<title>{status}</title>\n<h1>{words or status}</h1>\n"
+def _html(status: int, words: str) -> Response:
+    if not words:
+        return Response(None, status)
+    text = f"<!doctype html>\n<html lang=en>\n<title>{status}</title>\n<h1>{words}</h1>\n"
     return HTMLResponse(text, status)
 
 
