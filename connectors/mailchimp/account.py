@@ -384,7 +384,7 @@ def _page(rows: list[Any], query: Mapping[str, str]) -> list[Any]:
 
 def _in_bulk(member: dict[str, Any]) -> dict[str, Any]:
     """A member in the answer to a bulk request tells less (4)."""
-    absent = {"unsubscribe_reason", "source", "web_id", "_links"}
+    absent = {"full_name", "unsubscribe_reason", "source", "web_id", "_links"}
     return {name: value for name, value in member.items() if name not in absent and not name.startswith("sms_")}
 
 

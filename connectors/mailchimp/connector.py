@@ -46,6 +46,7 @@ class Mailchimp:
             lag=LAG,
             find_lag=FIND_LAG,
             consents=frozenset({"email", "sms"}),
+            optins=frozenset({"email"}),
         )
 
     def close(self) -> None:
@@ -87,7 +88,7 @@ class Mailchimp:
             "Contacts that are deleted for good, and tags, are looked for every "
             f"{self._settings.sweep_every:g} hours; Mailchimp does not report them.",
         ]
-        if self._settings.key_field and not found.key:
+        if found.key and not found.keeps_key:
             notes.append(f"The merge field {self._settings.key_field} will be made with the first new contact.")
         return Account(f"Mailchimp audience {audience.get('name')} ({members:,} contacts)", notes, clock)
 
@@ -176,11 +177,19 @@ class Mailchimp:
         yield from self._outcomes(later)
 
     def _keyed(self) -> Writer:
-        """The writer, once the merge field for our key is there."""
+        """The writer, once there is a merge field for our key, if one was asked for."""
         tag = self._settings.key_field
-        if tag and not self._known().key:
-            self._client.add_merge_field(tag, KEY_NAME)
-            self._adopt(self._discover())
+        if tag and not self._known().keeps_key and not self._adopt(self._discover()).keeps_key:
+            try:
+                self._client.add_merge_field(tag, KEY_NAME)
+            except Refused as refused:  # perhaps because somebody else was quicker
+                if not self._adopt(self._discover()).keeps_key:
+                    words = (
+                        f"the merge field {tag} cannot be made; make it by hand, or take key_field from the settings"
+                    )
+                    raise Unauthorised(f"{words} ({refused})") from None
+            else:
+                self._adopt(self._discover())
         return self._writer()
 
     def _bulk(self, writer: Writer, rows: Mapping[str, tuple[Push, Row]]) -> Iterator[Outcome]:

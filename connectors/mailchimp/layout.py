@@ -266,8 +266,8 @@ _DATES: Final[Mapping[str, Callable[[Mapping[str, Any]], str | None]]] = {"birth
 
 @dataclass(frozen=True)
 class Layout:
-    """An audience's places. interests: {id: "Category: Name"}. key: the tag under which our key is kept, "" for none.
-    merge, as_json: what it was made of, and as the cursor keeps it."""
+    """An audience's places. interests: {id: "Category: Name"}. key: the tag under which our key is to be kept, "" for
+    none. merge: what the places were made of."""
 
     places: tuple[Place, ...]
     names: Mapping[str, Place]
@@ -295,19 +295,25 @@ class Layout:
     def by_tag(self) -> Mapping[str, Place]:
         return {place.tag: place for place in (*self.names.values(), *self.places)}
 
+    @property
+    def keeps_key(self) -> bool:
+        """Is there a merge field for our key?"""
+        return any(entry["tag"] == self.key for entry in self.merge)
+
     def as_json(self) -> dict[str, Any]:
+        """As the cursor keeps it."""
         return {"merge": list(self.merge), "interests": dict(self.interests)}
 
     @property
     def fingerprint(self) -> str:
         """Of everything that a view depends on."""
         meaning = {tag: (p.field, p.target.kind, p.target.says, p.type) for tag, p in self.by_tag.items()}
-        return digest({"fields": meaning, "interests": dict(self.interests), "key": self.key})
+        return digest({"fields": meaning, "interests": dict(self.interests)})
 
     def extends(self, other: Layout) -> bool:
         """Is this the other one with some interests more?"""
         known = {id_: self.interests.get(id_) for id_ in other.interests}
-        return known == dict(other.interests) and self.by_tag == other.by_tag and self.key == other.key
+        return known == dict(other.interests) and self.by_tag == other.by_tag
 
 
 def layout(
@@ -343,7 +349,7 @@ def layout(
             places.append(place)
     if "given" in names or "surname" in names:
         names.pop("full", None)
-    return Layout(tuple(places), names, dict(interests), key if key in known else "", kept)
+    return Layout(tuple(places), names, dict(interests), key, kept)
 
 
 def _guessed(entries: Sequence[MergeField]) -> dict[str, str]:
