@@ -388,7 +388,9 @@ def _answer(call: Call, item: Any) -> Answer:
             contents = orjson.loads(contents)
         except orjson.JSONDecodeError:
             contents = None
-    return Answer(contents, judged(int(item["status"]), contents, f"{call.method} {call.path}"))
+    error = judged(int(item["status"]), contents, f"{call.method} {call.path}")
+    # The request as a whole was let in: the session ended on the way, and the next request opens another.
+    return Answer(contents, Unreachable(str(error)) if isinstance(error, Expired) else error)
 
 
 def speaks(wire: Http) -> bool:

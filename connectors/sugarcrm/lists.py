@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from connectors.contract import batched
-from connectors.errors import Error, Refused, Uncertain
+from connectors.errors import Error, Refused, Throttled, Unauthorised, Uncertain, Unreachable
 from connectors.sugarcrm import mapping
 from connectors.sugarcrm.client import MOST_CALLS, Answer, Call, Client, Row, below, listing, with_params
 
@@ -63,6 +63,8 @@ class Directory:
         for name in wanted:
             twin = missing.get(name.strip().casefold(), name)
             self._ids[name] = self._ids[name] or self._ids[twin]
+            if twin in self._errors:
+                self._errors[name] = self._errors[twin]
 
     def _make(self, names: Sequence[str]) -> None:
         calls = [Call("POST", self._module, {"name": name, **self._extra}) for name in names]
@@ -71,6 +73,8 @@ class Directory:
         except Uncertain as lost:
             answers = [Answer(None, lost)] * len(names)
         for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer.error, Throttled | Unreachable | Unauthorised):
+                raise answer.error
             if answer.error:
                 self._errors[name] = answer.error
             else:
@@ -82,13 +86,15 @@ class Directory:
 
     def id_of(self, name: str) -> str:
         """The record of exactly that name, else of that name but for letter case (of several always the same one), as
-        `ensure` found or made it. "" has none. Raises Refused where it could not be made."""
+        `ensure` found or made it. "" has none. Raises Refused where it could not be made, Uncertain where that is not
+        known."""
         if not name:
             return ""
         found = self._ids[name]
         if not found:
             error = self._errors.get(name) or Refused("it has no id")
-            raise Refused(f"SugarCRM has no {self._module} record {name!r}, and none could be made: {error}")
+            kind = Uncertain if isinstance(error, Uncertain) else Refused
+            raise kind(f"SugarCRM has no {self._module} record {name!r}, and none could be made: {error}")
         return found
 
 

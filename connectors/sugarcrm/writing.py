@@ -58,6 +58,16 @@ class Work:
     def raw(self) -> Mapping[str, Any]:
         return (self.push.held.raw if self.push.held else None) or {}
 
+    @property
+    def denied(self) -> set[str]:
+        """What this user may not write of the record (A3)."""
+        denied = set(self.raw.get("denied") or ())
+        return denied | {"account_id"} if ORGANIZATION in denied else denied
+
+    def links_an_account(self) -> bool:
+        """Is its organisation a record of its own, and ours to choose?"""
+        return self.module == "Contacts" and "account_id" not in self.denied
+
     def needs_a_look(self) -> bool:
         """Must the record be read again before it is written?"""
         emails = self.change.emails or self.change.primary or any(c.channel == "email" for c in self.push.consents)
@@ -98,7 +108,7 @@ class Writer:
             else:
                 ready.append(work)
         known = self._flags(ready)
-        self._accounts.ensure(w.change.columns.get(ORGANIZATION, "") for w in ready if w.module == "Contacts")
+        self._accounts.ensure(work.change.columns.get(ORGANIZATION, "") for work in ready if work.links_an_account())
         self._groups.ensure(name for work in ready for name in work.change.lists.added)
         for work in ready:
             try:
@@ -170,7 +180,8 @@ class Writer:
         change, agreed = work.change, work.push.consents
         body = _plain(change.columns)
         if work.module == "Contacts" and ORGANIZATION in body:
-            body["account_id"] = self._accounts.id_of(body.pop(ORGANIZATION))
+            name = body.pop(ORGANIZATION)
+            body["account_id"] = self._accounts.id_of(name) if work.links_an_account() else ""
         if work.creates:
             body = {name: value for name, value in body.items() if value}
         if change.emails or change.primary or any(consent.channel == "email" for consent in agreed):
@@ -313,12 +324,9 @@ def _tags(now: Any, change: Change) -> list[dict[str, str]]:
     return [{"name": name} for name in (*kept, *(n for n in change.tags.added if n.casefold() not in there))]
 
 
-def _allowed(body: dict[str, Any], work: Work) -> dict[str, Any]:
+def _allowed(body: Mapping[str, Any], work: Work) -> dict[str, Any]:
     """The body without what this user may not write. Raises Refused where nothing is left."""
-    denied = set(work.raw.get("denied") or ())
-    if "account_name" in denied:
-        denied.add("account_id")
-    allowed = {name: value for name, value in body.items() if name not in denied}
+    allowed = {name: value for name, value in body.items() if name not in work.denied}
     if body and not allowed:
         raise Refused(f"the user may not write {', '.join(sorted(body))} in SugarCRM; widen the role")
     return allowed

@@ -708,6 +708,16 @@ def test_fields_that_the_user_may_not_write_are_not_sent(world: World) -> None:
     assert "title" in str(outcome.error)
 
 
+def test_an_account_that_the_user_may_not_choose_is_not_made(world: World) -> None:
+    world.serve(denied=["account_name"])
+    connector = world.open()
+    held = one(connector, world.box.seed([{"last_name": "Lee"}])[0])
+    outcome = changed(connector, held, organizations={"o": {"name": "Acme"}})
+    assert isinstance(outcome.error, Refused)
+    assert world.box.rows("Accounts") == []
+    assert row(world, held.id)["account_id"] == ""
+
+
 # organisations, tags, lists
 
 
@@ -743,6 +753,21 @@ def test_an_organisation_that_may_or_may_not_have_been_made(world: World) -> Non
     assert isinstance(outcome.error, Refused)
     assert "Beta" in str(outcome.error)
     assert len(world.box.rows()) == 1
+
+
+def test_an_organisation_whose_fate_is_not_known(world: World) -> None:
+    """Nothing was sent of the contact: it is tried again, not set aside."""
+    connector = world.open()
+    world.box.fail("^POST Accounts$", 500, "fatal_error")
+    pushes = [
+        Push(str(n), f"{KEY}{n}", None, connector.fit({**named(n), "organizations": {"o": {"name": name}}}, None))
+        for n, name in enumerate(["Acme", "ACME"])
+    ]
+    assert [type(outcome.error) for outcome in connector.write(pushes)] == [Uncertain, Uncertain]
+    world.box.fail("^POST Accounts$", 429, "too_many")
+    with pytest.raises(Throttled):
+        list(connector.write(pushes))
+    assert world.box.rows() == []
 
 
 def test_a_leads_organisation_is_text(world: World) -> None:
