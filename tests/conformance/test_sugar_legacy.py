@@ -472,6 +472,24 @@ def test_accounts_and_addresses_that_may_not_be_made_spoil_nothing_else(world: M
     assert fine.error is None
 
 
+def test_modules_that_are_not_there_take_only_their_own_part(world: MakeWorld) -> None:
+    w = world(hidden=["Accounts", "ProspectLists", "EmailAddresses"])
+    [row] = w.box.seed([{"last_name": "A", "emails": ["a@example.org"], "lists": ["News"]}])
+    connector = w.open()
+    assert len(connector.check().notes) == 3
+    made = mirror(w, connector)
+    w.box.edit(row, title="x")
+    assert set(made.pull().changed) == {row}
+    groups = {"g": {"name": "New"}}
+    pushes = [
+        creation(connector, card("B", "Ada", "b@example.org")),
+        creation(connector, card("C", "Ada", organizations={"o": {"name": "Acme"}}), KEYS[1]),
+        creation(connector, card("D", "Ada", groups=groups), KEYS[2]),
+        edit(made.known[row], notes={"n": {"note": "x", "concord:slot": "description"}}),
+    ]
+    assert [type(outcome.error) for outcome in write(connector, *pushes)] == [Refused, Refused, Refused, type(None)]
+
+
 def test_one_that_makes_the_server_crash_spoils_nothing_else(world: MakeWorld) -> None:
     """A batch ends at the crash: what came before it is there, the rest is sent again by itself."""
     w = world(poison="Crash")

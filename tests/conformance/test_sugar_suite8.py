@@ -403,6 +403,16 @@ def test_what_is_not_stored_is_told(world: MakeWorld) -> None:
     assert "title" in str(found.error)
 
 
+def test_without_addresses_the_rest_goes_on(world: MakeWorld) -> None:
+    w = world(hidden=["EmailAddresses"])
+    [row] = w.box.seed([{"last_name": "A", "emails": ["a@example.org", "b@example.org"]}])
+    connector = w.open()
+    assert any("addresses cannot be looked up" in note for note in connector.check().notes)
+    made = mirror(w, connector)
+    assert written(connector, edit(made.known[row], notes=NOTE)).card != made.known[row].card
+    assert isinstance(outcome(connector, creation(connector, card("B", "b@example.org"))).error, Refused)
+
+
 def test_stale_missing_and_twice(world: MakeWorld) -> None:
     w = world()
     connector = w.open()

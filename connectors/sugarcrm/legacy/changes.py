@@ -30,8 +30,8 @@ from typing import Any, Final
 from connectors.card import digest
 from connectors.contract import Page, Record, batched
 from connectors.errors import CursorExpired
-from connectors.sugarcrm.legacy.client import Client, Unsupported, listed, quoted
-from connectors.sugarcrm.legacy.mapping import moment
+from connectors.sugarcrm.legacy.client import Client, Forbidden, Unsupported, listed, quoted
+from connectors.sugarcrm.legacy.rows import moment
 from connectors.sugarcrm.mapping import EXEMPT, LISTS, record_id
 
 Row = Mapping[str, Any]
@@ -231,7 +231,10 @@ class Pull:
         if "Contacts" not in self._modules:
             return []
         where = f"accounts.date_modified > {quoted(state.since)}"
-        found = self._client.rows("Accounts", where, ["id", "name"], size=MOST_ACCOUNTS + 1)
+        try:
+            found = self._client.rows("Accounts", where, ["id", "name"], size=MOST_ACCOUNTS + 1)
+        except Forbidden:
+            return []
         if len(found) > MOST_ACCOUNTS:
             return None
         names = {row["id"]: row.get("name", "") for row in found}
@@ -259,7 +262,11 @@ class Pull:
             return set()
         due = self._now() - datetime.fromisoformat(state.lists_at) >= LISTS_EVERY
         columns = ["id", "name", "list_type", "entry_count"]
-        rows = self._client.rows("ProspectLists", "", columns, size=MOST_LISTS)
+        try:
+            rows = self._client.rows("ProspectLists", "", columns, size=MOST_LISTS)
+        except Forbidden:
+            state.lists = None
+            return set()
         now = {row["id"]: row for row in rows if not row.get("list_type", "").startswith(EXEMPT)}
         moved: set[str] = set()
         for key in state.lists.keys() - now.keys():

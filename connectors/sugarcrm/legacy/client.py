@@ -15,7 +15,7 @@ from connectors import http
 from connectors.contract import Context
 from connectors.errors import Error, Refused, Unauthorised, Uncertain, Unreachable
 from connectors.http import Http, Response
-from connectors.sugarcrm.legacy import mapping
+from connectors.sugarcrm.legacy import rows as shape
 
 PATH: Final = "service/v4_1/rest.php"
 RENEW: Final = "enter user name and password again"
@@ -31,6 +31,10 @@ class Unsupported(Refused):
     """This server does not do this."""
 
 
+class Forbidden(Unauthorised):
+    """A module that this server or this user does not have."""
+
+
 class Crashed(Uncertain):
     """The server failed on a call (HTTP 500): what it did before, it did; it does no more."""
 
@@ -41,8 +45,8 @@ TABLE: Final[Mapping[str, tuple[Reaction, Reaction]]] = {
     "10": (Unauthorised, Unauthorised),  # login
     "11": (Unreachable, Unreachable),  # session, after a second login
     "12": (Unauthorised, Unauthorised),  # lockout
-    "20": (Unauthorised, Refused),  # no such module here, or none for us
-    "40": (Unauthorised, Refused),  # access; also SQL that the server rejects
+    "20": (Forbidden, Refused),  # no such module here, or none for us
+    "40": (Forbidden, Refused),  # access; also SQL that the server rejects
     "1001": (Unreachable, Refused),
     "1008": (Unauthorised, Unauthorised),  # password expired
     "1009": (Unauthorised, Unauthorised),  # locked out
@@ -211,7 +215,7 @@ class Client:
         info = _object(_checked(self._send("get_server_info", []), "get_server_info"), "get_server_info")
         suite = info.get("suitecrm_version")
         version = f"SuiteCRM {suite}" if suite else f"SugarCRM {info.get('flavor', '')} {info.get('version', '')}"
-        return Server(version, not suite, mapping.moment(str(info.get("gmt_time") or "")))
+        return Server(version, not suite, shape.moment(str(info.get("gmt_time") or "")))
 
     def fields(self, module: str) -> Mapping[str, Any]:
         """The fields of a module, by name."""
@@ -230,7 +234,7 @@ class Client:
             {"name": "email_addresses", "value": EMAIL_FIELDS},
             {"name": "prospect_lists", "value": LIST_FIELDS},
         ]
-        columns = [*mapping.READ, *([self._key_field] if self._key_field else [])]
+        columns = [*shape.READ, *([self._key_field] if self._key_field else [])]
         body = self._list(module, query, order, columns, links, size, deleted, probing)
         linked = [_linked(found) for found in body.get("relationship_list") or ()]
         rows = []
@@ -238,16 +242,15 @@ class Client:
             found = linked[n] if n < len(linked) else {}
             values = {**_values(entry.get("name_value_list")), "id": str(entry["id"])}
             if self._key_field:
-                values[mapping.KEY] = values.pop(self._key_field, "")
-            rows.append(mapping.row(values, found.get("email_addresses", ()), found.get("prospect_lists", ())))
+                values[shape.KEY] = values.pop(self._key_field, "")
+            rows.append(shape.row(values, found.get("email_addresses", ()), found.get("prospect_lists", ())))
         return Listing(rows, _total(body))
 
     def rows(self, module: str, query: str, columns: Sequence[str], *, size: int) -> list[dict[str, str]]:
         """Rows of any module, as text, by id; the first `size` that match."""
         body = self._list(module, query, "id ASC", columns, [], size, False, False)
         return [
-            {**mapping.row(_values(entry.get("name_value_list"))), "id": str(entry["id"])}
-            for entry in body["entry_list"]
+            {**shape.row(_values(entry.get("name_value_list"))), "id": str(entry["id"])} for entry in body["entry_list"]
         ]
 
     def _list(
@@ -361,7 +364,7 @@ def _linked(found: Any) -> dict[str, list[dict[str, str]]]:
     links = found.get("link_list", ()) if isinstance(found, dict) else found or ()
     return {
         str(link["name"]): [
-            mapping.row(_values(record.get("link_value", record))) for record in link.get("records") or ()
+            shape.row(_values(record.get("link_value", record))) for record in link.get("records") or ()
         ]
         for link in links
     }

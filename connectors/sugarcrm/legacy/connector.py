@@ -12,7 +12,7 @@ from connectors.http import Http
 from connectors.sugarcrm import mapping
 from connectors.sugarcrm.legacy import client as wire
 from connectors.sugarcrm.legacy.changes import TABLES, Pull, takes_wide
-from connectors.sugarcrm.legacy.client import Client, listed
+from connectors.sugarcrm.legacy.client import Client, Forbidden, listed
 from connectors.sugarcrm.legacy.mapping import DIALECT
 from connectors.sugarcrm.legacy.writing import Writer, client_id, record_of, twin_ids
 from connectors.sugarcrm.mapping import module_and_row, record_id
@@ -55,16 +55,30 @@ class Legacy:
             if key_field and key_field not in known:
                 notes.append(f"{module} has no field {key_field}: our key is not kept")
         if not user.admin:
-            notes.append(
-                f"{user.name} is no administrator: a record that is taken from view is no deletion, but unseen"
-            )
+            notes.append(f"{user.name} is no administrator: a record that is taken from view looks deleted in the end")
         at = (server.clock or self._context.now()).strftime("%Y-%m-%d %H:%M:%S")
         if not takes_wide(self._client, self._modules[0], at):
             hours = self._settings.full_every
             notes.append(f"changed addresses and opt-outs are found once in {hours:g} hours: this server hides them")
         if server.rebuilds:
             notes.append("this server touches opt-outs on each save; what a write of ours must not change is put back")
+        notes += self._missing()
         return Account(f"{user.name} at {server.version}", notes, server.clock)
+
+    def _missing(self) -> list[str]:
+        """What this user cannot have beside the people themselves."""
+        needed = {
+            "Accounts": "organisations are neither found nor made",
+            "ProspectLists": "memberships in target lists are seen with full listings only, and none are written",
+            "EmailAddresses": "no e-mail address can be added",
+        }
+        notes = []
+        for module, lost in needed.items():
+            try:
+                self._client.fields(module)
+            except Forbidden:
+                notes.append(f"this user has no access to {module}: {lost}")
+        return notes
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

@@ -330,7 +330,7 @@ class SuiteSandbox:
         return {"module_name": module_name, "table_name": table, "module_fields": found, "link_fields": links}
 
     def _bean(self, module: str) -> tuple[str, Sequence[str]]:
-        if module not in BEANS:
+        if module not in BEANS or module in self.options.hidden:
             raise Fault(*NO_MODULE)
         return self.store.beans[module]
 

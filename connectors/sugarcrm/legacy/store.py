@@ -109,9 +109,9 @@ class Options:
 
     edition: suite714, or ce65 with its way to save addresses. php8: parameters are bound by name (T00). admin: what the
     user is. utf8mb4: four-byte characters are kept. v41, v8: the doors that are open.
-    minutes: V8 shows times without their seconds (note, V8). denied: modules the user may not write; frozen: columns
-    that a save leaves as they are. custom: more columns of Contacts and Leads. poison: a last name that makes PHP
-    crash. subselects: a query may ask for addresses.
+    minutes: V8 shows times without their seconds (note, V8). denied: modules the user may not write; hidden: those that
+    are not there for the user; frozen: columns that a save leaves as they are. custom: more columns of Contacts and
+    Leads. poison: a last name that makes PHP crash. subselects: a query may ask for addresses.
     """
 
     edition: Literal["suite714", "ce65"] = "suite714"
@@ -122,6 +122,7 @@ class Options:
     v8: bool = True
     minutes: bool = True
     denied: Sequence[str] = ()
+    hidden: Sequence[str] = ()
     frozen: Sequence[str] = ()
     custom: Sequence[str] = ()
     poison: str = ""

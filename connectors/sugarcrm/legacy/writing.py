@@ -28,8 +28,8 @@ from connectors.consent import Consent, shown
 from connectors.contract import Outcome, Push, Record
 from connectors.errors import Error, Missing, Refused, Stale, Uncertain
 from connectors.sugarcrm import mapping
-from connectors.sugarcrm.legacy.client import EMAIL_FIELDS, Client, Crashed, Link, listed
-from connectors.sugarcrm.legacy.mapping import KEY, moment
+from connectors.sugarcrm.legacy.client import EMAIL_FIELDS, Client, Crashed, Forbidden, Link, listed
+from connectors.sugarcrm.legacy.rows import KEY, moment
 from connectors.sugarcrm.mapping import LISTS, ORGANIZATION, Change, flag, flags_of, module_and_row, record_id
 
 Row = Mapping[str, Any]
@@ -188,6 +188,8 @@ class Writer:
             self._prepare(jobs)
             self._save(jobs)
             self._relate(jobs)
+        except Forbidden as error:
+            return Refused(f"{error}; give the role the right, or use another user")
         except (Refused, Uncertain) as error:
             return error
         return None

@@ -13,7 +13,7 @@ from connectors.contract import Context
 from connectors.errors import Error, Missing, Refused, Unauthorised, Uncertain, Unreachable
 from connectors.http import Http, Response
 from connectors.oauth import Session
-from connectors.sugarcrm.legacy.mapping import row as row_of
+from connectors.sugarcrm.legacy.rows import row as row_of
 from connectors.sugarcrm.settings import SugarSettings
 
 Row = dict[str, Any]
@@ -42,7 +42,8 @@ def react(response: Response) -> Error | None:
     if status == 400 and isinstance(body, dict):
         return _refusal(body)
     if status == 403:
-        return Refused("SuiteCRM says that this user may not do that; check the role")
+        kind = Unauthorised if response.request.method == "GET" else Refused
+        return kind("SuiteCRM says that this user may not do that; check the role")
     if status >= 400:
         return http.react(response)
     if status >= 300:

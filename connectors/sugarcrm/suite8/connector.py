@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.card import Card, email_key
 from connectors.contract import Account, Capabilities, Context, Outcome, Page, Push, Record
-from connectors.errors import Missing
+from connectors.errors import Missing, Refused
 from connectors.http import Http
 from connectors.sugarcrm.legacy.writing import caps, client_id, twin_ids
 from connectors.sugarcrm.mapping import MODULES, flags_of, module_and_row
@@ -42,6 +42,10 @@ class Suite8:
         notes = ["V8 tells no deletions: they are found by counting and listing ids", "target lists are not read by V8"]
         for module in self._modules:
             self._client.count(module, [])
+        try:
+            self._client.count("EmailAddresses", [])
+        except Refused:
+            notes.append("addresses cannot be looked up: none can be added, and opt-outs of second ones are not seen")
         if str(user.get("is_admin")) not in ("1", "True", "true"):
             notes.append(f"{name} is no administrator: a record that is taken from view looks deleted")
         return Account(f"{name} at SuiteCRM (V8)", notes)
@@ -73,7 +77,10 @@ class Suite8:
 
     def _flags(self, address: str) -> dict[str, Mapping[str, Any]]:
         where = [("email_address_caps", "eq", caps(address))]
-        rows, _ = self._client.page("EmailAddresses", where, ADDRESS, 10)
+        try:
+            rows, _ = self._client.page("EmailAddresses", where, ADDRESS, 10)
+        except Refused:
+            return {}
         states = [flags_of(row) for row in rows]
         # Two beans of one address are a fault of the past; the one that says no counts.
         merged = {name: any(state[name] for state in states) for name in ("opt_out", "invalid_email")}

@@ -11,7 +11,8 @@ from typing import Any, Final
 from connectors.card import Card, email_key
 from connectors.contract import Record
 from connectors.sugarcrm import mapping
-from connectors.sugarcrm.legacy.mapping import DIALECT, moment
+from connectors.sugarcrm.legacy.mapping import DIALECT
+from connectors.sugarcrm.legacy.rows import moment
 from connectors.sugarcrm.mapping import LISTS, record_id
 
 Row = Mapping[str, Any]

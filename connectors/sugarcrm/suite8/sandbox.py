@@ -137,7 +137,7 @@ class Suite8Sandbox(SuiteSandbox):
         if not rest:
             return 201, self._write(verb, self._data(request, raw))
         module = rest[0]
-        if module not in BEANS:
+        if module not in BEANS or module in self.options.hidden:
             raise Bad(f"Module with name {module} is not found")
         if len(rest) == 1:
             return 200, self._listing(module, request.query_params)
@@ -251,7 +251,7 @@ class Suite8Sandbox(SuiteSandbox):
 
     def _write(self, verb: str, data: Mapping[str, Any]) -> Any:
         module, record = str(data.get("type")), data.get("id")
-        if module not in BEANS:
+        if module not in BEANS or module in self.options.hidden:
             raise Bad(f"Module {module} does not exist")
         given = dict(data.get("attributes") or {})
         for name in given:
