@@ -75,6 +75,8 @@ class Application:
         context = replace(
             self.context(),
             requests=tally.count_request,
+            memory=connection.memory or {},
+            remember=lambda name, value: self.remember(connection.id, name, value),
             save_secrets=lambda changed: self.save_secrets(connection.id, changed),
             renewing=lambda: self.renewing(connection.id),
         )
@@ -114,6 +116,11 @@ class Application:
             return system.settings.model_validate({**connection.settings, **hidden})
         except ValidationError as error:
             raise BadConnection(f"{connection.name}: {describe(error)}; mend it with: concord apply FILE") from None
+
+    def remember(self, connection: int, name: str, value: Any) -> None:
+        """What a connector found out about its remote, for the runs to come."""
+        with self.store.begin() as unit:
+            connections.remember(unit, connection, name, value)
 
     def save_secrets(self, connection: int, changed: Mapping[str, str]) -> None:
         """Rotated credentials replace the stored ones at once."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 PREFIX: Final = "CONCORD_"
 _SQLITE: Final = "sqlite:///"
@@ -28,10 +27,11 @@ def _home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "concord"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What an installation may choose. Every field is the environment variable of its name after CONCORD_."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+    # pydantic-settings reads the environment in as many words, and costs every start a fifth of a second.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(default_factory=_home, description="The folder of Concord's own files.")
     database_url: str = Field(
@@ -39,7 +39,7 @@ class Settings(BaseSettings):
         repr=False,  # it may hold a password
         description="Where the contacts are: `sqlite:////path/concord.db` or `postgresql://user:password@host/name`.",
     )
-    secrets_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    secrets_keys: tuple[SecretStr, ...] = Field(
         default=(),
         description="Fernet keys for the stored credentials, separated by commas; the first one encrypts.",
     )
@@ -124,8 +124,9 @@ def load() -> Settings:
         # Others may own names that begin like ours; only what looks like a slip is one.
         if meant := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
             raise BadSettings(f"{name} is no setting; did you mean {meant[0]}?")
+    given = {name: os.environ.get(PREFIX + name.upper()) for name in Settings.model_fields}
     try:
-        return Settings()
+        return Settings.model_validate({name: value for name, value in given.items() if value})
     except ValidationError as error:
         raise BadSettings("\n".join(_words(problem) for problem in error.errors(include_input=False))) from None
 

@@ -98,11 +98,13 @@ class Push:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one push: the record as the remote holds it now (its answer, not what was sent; `card` None
-    after a delete), or the error."""
+    after a delete), or the error. proven False: the remote took it and named the version that it has now, and what it
+    was sent is told as its answer; what is next read under that version is what became of it, and nobody's edit."""
 
     ref: str
     record: Record | None = None
     error: Error | None = None
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,8 @@ class Context:
 
     now: the time, aware. sleep: waits that many seconds. random: [0, 1), for jitter.
     requests: called once per HTTP request sent, with (method, bytes sent, bytes received).
+    memory: what was found out about this remote in earlier runs, as it was when this one began; remember: adds to it at
+        once (JSON).
     save_secrets: stores rotated credentials at once ({setting: new value}).
     renewing: to be held while credentials are renewed, so that no two processes do it at once; it yields the secret
         settings as they are stored by then ({setting: value}; empty where nobody keeps them): another one may have
@@ -275,6 +279,8 @@ class Context:
     sleep: Callable[[float], None]
     random: Callable[[], float]
     requests: Callable[[str, int, int], None] = lambda method, sent, received: None
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    remember: Callable[[str, Any], None] = lambda name, value: None
     save_secrets: Callable[[Mapping[str, str]], None] = lambda secrets: None
     renewing: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({})
 

@@ -52,7 +52,7 @@ def sync(
 ) -> None:
     """Sync connections now, both ways."""
     from app import show
-    from app.engine.run import sync_all
+    from app.engine.rounds import sync_all
 
     with running() as application:
         chosen = chosen_names(application, names)

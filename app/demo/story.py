@@ -18,7 +18,8 @@ from app.demo.people import google_people, people, vcards, vtiger_rows
 from app.demo.servers import AddressBook, radicale
 from app.engine import plan as planning
 from app.engine.plan import Plan
-from app.engine.run import Report, find, session_for, sync_all
+from app.engine.rounds import sync_all
+from app.engine.run import Report, find, session_for
 from app.engine.world import Tally
 from app.settings import Settings
 from app.store import journal, links

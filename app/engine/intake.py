@@ -57,6 +57,7 @@ class Intake:
         self._revived: set[int] = set()
         self._touched: set[int] = set()
         self._own: set[int] = set()
+        self._proofs: list[News] = []
         self._heard: list[Entry] = []
         self._versions: list[Record] = []
 
@@ -76,6 +77,7 @@ class Intake:
         changed: list[News] = []
         for record in arrivals.values():
             self._sort(record, known.get(record.id), strangers, changed)
+        self._proven()
         self._news(changed, settling)
         self._strangers(strangers)
 
@@ -95,7 +97,9 @@ class Intake:
             strangers.append(news_of(record))
         else:
             news = news_of(record)
-            if self._is_news(news, link):
+            if self._is_proof(news, link):
+                self._proofs.append(news)
+            elif self._is_news(news, link):
                 changed.append(news)
             elif record.version != link.version and news.digest == link.digest and not self._is_old(record, link):
                 self._versions.append(record)
@@ -111,6 +115,12 @@ class Intake:
         if link.state == "gone":
             return not (lagging and news.digest == link.digest)
         return news.digest != link.digest and not (lagging and news.digest == link.prior)
+
+    @staticmethod
+    def _is_proof(news: News, link: Brief) -> bool:
+        """Is this what the remote made of our last write, of which we know only what we sent?"""
+        same = link.version is not None and news.record.version == link.version
+        return same and link.digest is None and link.written is not None and link.state == "live"
 
     @staticmethod
     def _is_newer(record: Record, link: Brief) -> bool:
@@ -137,6 +147,24 @@ class Intake:
                 self._park(news.record)
                 continue
             self._apply(person, news, merged, link)
+
+    def _proven(self) -> None:
+        """Shown as it is, and no edit: what the record does not show of what we sent, the remote cannot hold. But who
+        is in which group is often kept elsewhere, and no version of the record tells of it."""
+        held = links.load(self.unit, self.session.id, [news.record.id for news in self._proofs])
+        self._load({link.person_id for link in held.values()})
+        for news in self._proofs:
+            link = held[news.record.id]
+            assert news.record.card is not None
+            view = align(news.record.card, [link.seen], self.eq, self.session.world.mint)
+            answer = {**view, "groups": link.seen.get("groups", {})}
+            proven = replace(link, seen={name: value for name, value in answer.items() if value})
+            if proven.seen == view:
+                self._link(self._linked(link.person_id, news, view, link.sent, link))
+                runs.keep_blobs(self.unit, news.record.blobs)
+            else:
+                person = self.people[link.person_id]
+                self._apply(person, news, self._merge(person, news, proven), proven)
 
     def _opts(self, record: Record, link: Link) -> bool:
         """Did somebody opt out there, or in? If many did at once, a human looks at it first."""

@@ -11,7 +11,7 @@ from app.core import guard, identity
 from app.engine.intake import Intake, record_of
 from app.engine.world import Session
 from app.store import connections, journal, links, outbox, people, runs
-from app.store.links import Link
+from app.store.links import Brief, Link
 from app.store.people import Person
 from app.store.store import Unit
 from connectors.contract import Page, Record, batched
@@ -77,10 +77,15 @@ def gather(session: Session, page: Page) -> list[Record]:
     if wanted:
         with session.store.read() as unit:
             known = links.briefs(unit, session.id, wanted)
-        unknown = [r for r, version in wanted.items() if r not in known or known[r].version != version]
+        unknown = [r for r, version in wanted.items() if r not in known or _unseen(known[r], version)]
         for batch in batched(unknown, STEP):
             records += session.connector.read(batch)
     return records
+
+
+def _unseen(link: Brief, version: str) -> bool:
+    """Is there anything to be read? Of an unproven write we know the version, and not what became of it."""
+    return link.version != version or link.digest is None
 
 
 def take_page(session: Session, unit: Unit, page: Page, records: list[Record], listing: Listing) -> None:

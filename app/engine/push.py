@@ -216,7 +216,7 @@ def _settle(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settl
     error, person = outcome.error, task.person.id
     if error is None:
         assert outcome.record is not None
-        return _succeeded(session, unit, task, outcome.record)
+        return _succeeded(session, unit, task, outcome)
     if isinstance(error, Missing) and task.owed is None:
         return _deleted(session, unit, task)
     if task.link is not None and isinstance(error, Stale | Missing | Uncertain):
@@ -227,14 +227,16 @@ def _settle(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settl
     return "done"
 
 
-def _succeeded(session: Session, unit: Unit, task: Task, record: Record) -> Settled:
+def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settled:
+    record = outcome.record
+    assert record is not None
     if task.owed is None:
         return _deleted(session, unit, task)
     if task.link is not None:
-        _updated(session, unit, task, task.link, task.owed, record)
+        _updated(session, unit, task, task.link, task.owed, outcome)
         session.tally.written += 1
         return _heeded(session, unit, task, record)
-    if _created(session, unit, task, task.owed.card, record):
+    if _created(session, unit, task, task.owed.card, outcome):
         session.tally.created += 1
         return _heeded(session, unit, task, record)
     return "done"
@@ -271,8 +273,10 @@ def _deleted(session: Session, unit: Unit, task: Task) -> Settled:
     return _level(session, unit, task)
 
 
-def _created(session: Session, unit: Unit, task: Task, sent: Card, record: Record) -> bool:
+def _created(session: Session, unit: Unit, task: Task, sent: Card, outcome: Outcome) -> bool:
     """A new record is this person's. False where the remote answered with somebody else's record."""
+    record = outcome.record
+    assert record is not None
     assert record.card is not None
     person = task.person
     if links.holder(unit, session.id, record.id) not in (None, person.id):
@@ -284,7 +288,8 @@ def _created(session: Session, unit: Unit, task: Task, sent: Card, record: Recor
     shown = consents.shown(record, None, session.world.eq)
     ours = written((), shown, task.consents)
     places = [next((place for place in ours if place[:2] == other[:2]), other) for other in shown]
-    links.save(unit, [link_of(session, unit, person.id, record, seen=seen, sent=sent, places=places)])
+    made = link_of(session, unit, person.id, record, seen=seen, sent=sent, places=places)
+    links.save(unit, [made if outcome.proven else replace(made, digest=None)])
     said = consents.heard(session, unit, person.id, record, None)
     written_by_us = {place[:2] for place in ours}
     consents.record(unit, session.world, [e for e in said if (e.channel, e.address) not in written_by_us])
@@ -292,8 +297,10 @@ def _created(session: Session, unit: Unit, task: Task, sent: Card, record: Recor
     return True
 
 
-def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed, record: Record) -> None:
+def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed, outcome: Outcome) -> None:
     """Our write was answered. Where the answer differs beyond what we wrote, somebody else wrote too."""
+    record = outcome.record
+    assert record is not None
     assert record.card is not None
     answer = align(record.card, [change.card], session.world.eq, session.world.mint)
     expected = answered(link.seen, answer, change.paths)
@@ -302,7 +309,7 @@ def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed,
     saved = link_of(session, unit, task.person.id, record, seen=answer, sent=change.sent, places=places)
     runs.keep_blobs(unit, record.blobs)
     if leaves(expected) == leaves(answer) and [p[:3] for p in places] == [p[:3] for p in shown]:
-        links.save(unit, [replace(saved, prior=link.digest)])
+        links.save(unit, [replace(saved, prior=link.digest, digest=saved.digest if outcome.proven else None)])
         return
     links.save(unit, [replace(saved, seen=expected, modified=link.modified, digest=None)])
     intake = Intake(session, unit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 LEASE = 30.0
 """Seconds after which the lease of a dead process can be taken over. A living one renews it three times in that."""
-ROUNDS = 20
-"""Most rounds over all connections until everything must be quiet."""
 
 
 class Busy(Exception):
@@ -44,8 +42,16 @@ class Report:
         return self.tally.quiet
 
 
-def sync(world: World, name: str, *, release: bool = False, only_push: bool = False) -> Report:
-    """Run one connection once. release: the brake is off for this run. only_push: it has just been read.
+def sync(
+    world: World,
+    name: str,
+    *,
+    release: bool = False,
+    only_push: bool = False,
+    pulled: Callable[[], None] = lambda: None,
+) -> Report:
+    """Run one connection once. release: the brake is off for this run. only_push: it has just been read. pulled: called
+    between reading and writing.
 
     Errors of the remote end the run, not the process: they are in the report.
     """
@@ -53,38 +59,16 @@ def sync(world: World, name: str, *, release: bool = False, only_push: bool = Fa
     started = world.store.clock()
     try:
         with lease(world, name) as fence:
-            outcome, message = _run(world, name, tally, fence, release, only_push)
+            outcome, message = _run(world, name, tally, fence, release, None if only_push else pulled)
     except Busy as busy:
         outcome, message = "busy", str(busy)
     tally.seconds = round((world.store.clock() - started).total_seconds(), 3)
     return Report(name, outcome, message, tally)
 
 
-def sync_all(world: World, names: Sequence[str], *, until_quiet: bool = False, release: bool = False) -> list[Report]:
-    """Run these connections in turn; until_quiet: again and again until a whole round changed nothing.
-
-    The reports of all runs, in order.
-    """
-    reports: list[Report] = []
-    for number in range(ROUNDS if until_quiet else 1):
-        this = [sync(world, name, release=release and number == 0) for name in names]
-        names = [report.connection for report in this if report.outcome == "done"]
-        # What the later ones brought is owed to the earlier ones, which have been read already.
-        this += [sync(world, name, only_push=True) for name in _owing(world, names)]
-        reports += this
-        if not names or (all(report.quiet for report in this) and not _owing(world, names)):
-            break
-    return reports
-
-
-def _owing(world: World, names: Sequence[str]) -> list[str]:
-    """Those of the connections that are owed something."""
-    with world.store.read() as unit:
-        ids = {connection.name: connection.id for connection in connections.every(unit)}
-        return [name for name in names if outbox.count(unit, ids[name], "owed")]
-
-
-def _run(world: World, name: str, tally: Tally, fence: Fence, release: bool, only_push: bool) -> tuple[str, str | None]:
+def _run(
+    world: World, name: str, tally: Tally, fence: Fence, release: bool, pulled: Callable[[], None] | None
+) -> tuple[str, str | None]:
     connection = find(world, name)
     if connection.state == "paused":
         return "paused", connection.reason or "paused; resume it with: concord connections resume " + name
@@ -99,7 +83,7 @@ def _run(world: World, name: str, tally: Tally, fence: Fence, release: bool, onl
         connection = replace(connection, cleared=world.store.clock() + timedelta(days=1))
     with world.store.begin() as unit:
         run_id = runs.start(unit, connection.id)
-    outcome, message = _attempt(world, connection, tally, run_id, fence, only_push)
+    outcome, message = _attempt(world, connection, tally, run_id, fence, pulled)
     with world.store.begin() as unit:
         runs.finish(unit, run_id, outcome, message, tally.as_json())
         if outcome == "paused":
@@ -108,16 +92,16 @@ def _run(world: World, name: str, tally: Tally, fence: Fence, release: bool, onl
 
 
 def _attempt(
-    world: World, connection: Connection, tally: Tally, run_id: int, fence: Fence, only_push: bool
+    world: World, connection: Connection, tally: Tally, run_id: int, fence: Fence, pulled: Callable[[], None] | None
 ) -> tuple[str, str | None]:
     try:
         with session_for(world, connection, tally, run_id, fence) as session:
             recover(session)
-            if not only_push:
+            if pulled is not None:
                 pull(session)
-            push(session)
-            if not only_push:
                 sales.read(session)
+                pulled()
+            push(session)
     except Busy as busy:
         return "busy", str(busy)
     except Held as held:

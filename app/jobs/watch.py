@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from app.engine.run import Report, sync_all
+from app.engine.rounds import sync_all
+from app.engine.run import Report
 from app.engine.world import World
 from app.store import connections
 

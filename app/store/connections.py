@@ -21,7 +21,7 @@ class Connection:
     settings: without secrets. secrets: the encrypted rest. policy: as JSON (see core.policy). schedule: "5m", a cron
     line, or None. approve: whether the first contact waits for a human. state "new": that has not been yet. reason: why
     it is paused. cleared: until when a human has released the brake. sales_cursor: the place up to which purchases were
-    read.
+    read. memory: what its connector found out about the remote.
     """
 
     id: int
@@ -37,6 +37,7 @@ class Connection:
     cursor: Any
     cleared: datetime | None
     sales_cursor: Any = None
+    memory: Any = None
 
 
 _ALL = [connections.c[name] for name in Connection.__slots__]
@@ -78,7 +79,13 @@ def start_over(unit: Unit, connection: int) -> None:
         .where(conflicts.c.connection_id == connection, conflicts.c.open)
         .values(open=False, kept="ours")
     )
-    update(unit, connection, state="new", reason=None, cursor=None, sales_cursor=None, cleared=None)
+    update(unit, connection, state="new", reason=None, cursor=None, sales_cursor=None, cleared=None, memory=None)
+
+
+def remember(unit: Unit, connection: int, name: str, value: Any) -> None:
+    """Add to what a connection's connector knows about its remote."""
+    known = unit.db.execute(sa.select(connections.c.memory).where(connections.c.id == connection)).scalar()
+    update(unit, connection, memory={**(known or {}), name: value})
 
 
 def receivers(unit: Unit, source: int | None) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,6 +122,8 @@ class Store:
             sa.event.listen(self.engine, "begin", _begin)
         else:
             sa.event.listen(self.engine, "begin", _begin_postgres)
+        # SQLite has one writer at a time; in one process its turn is awaited better here than by its polling.
+        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def begin(self, *, durable: bool = False) -> Iterator[Unit]:
@@ -129,14 +132,14 @@ class Store:
         durable: survives a power cut, not only a killed process (SQLite; PostgreSQL always does). Needed for what
             cannot be read again from a remote: intents of writes, and what a human told us.
         """
-        with self._unit("FULL" if durable else "NORMAL", "BEGIN IMMEDIATE") as (unit, transaction):
+        with self._turn, self._unit("FULL" if durable else "NORMAL", "BEGIN IMMEDIATE") as (unit, transaction):
             yield unit
             transaction.commit()
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[Unit]:
         """A unit of work that is undone at its end, whatever happens: to see what would be."""
-        with self._unit("NORMAL", "BEGIN IMMEDIATE") as (unit, transaction):
+        with self._turn, self._unit("NORMAL", "BEGIN IMMEDIATE") as (unit, transaction):
             yield unit
             transaction.rollback()
 

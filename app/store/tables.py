@@ -94,6 +94,7 @@ connections = Table(
     Column("reason", Text, comment="why it is paused, for the admin"),
     Column("cursor", Json),
     Column("sales_cursor", Json, comment="the place up to which purchases were read"),
+    Column("memory", Json, comment="what the connector found out about the remote"),
     Column("cleared", Moment, comment="until when the brake is released by a human"),
 )
 

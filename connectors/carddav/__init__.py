@@ -16,9 +16,10 @@ How
 
 Quirks
 - A strong ETag promises that the card is stored as sent (RFC 6352 section 6.3.2.3); Radicale gives one and rewrites the
-  card (observed-live-others). So the first write of a run is read back; if it differs, writes are read back 50 at a
-  time (probed: 100 cards take Radicale 12 ms, writing one takes it 20 ms). No ETag or a weak one (DAViCal): each
-  write is read back at once, for nothing tells our text from somebody's later edit.
+  card (observed-live-others). So writes are read back, 50 at a time, until the server has proved with other cards that
+  it keeps such values (`kept`, remembered from run to run); then what was sent is the answer, and what became of it is
+  seen with the next news. Without an ETag a write is read back at once, for nothing tells our text from somebody's
+  later edit.
 - Weak ETags elsewhere lose their `W/`: compressing proxies put it there, and If-Match would never match.
 - A sync token that is too old: 403, 409, 412 or 507 with `valid-sync-token`; DAViCal answers 207 with everything
   instead, so that what was deleted in the meantime is not noticed there (observed-live-others).

@@ -13,6 +13,7 @@ from connectors.carddav import dav, mapping
 from connectors.carddav.addressbook import BATCH, AddressBook
 from connectors.carddav.client import CardDAVSettings, Client, Stored
 from connectors.carddav.discovery import Book
+from connectors.carddav.kept import Kept
 from connectors.carddav.mapping import Contact, GroupCard, Groups, Unreadable
 from connectors.carddav.writing import Writer
 from connectors.contract import Account, Capabilities, Context, Outcome, Page, Push, Record, batched
@@ -64,7 +65,7 @@ class CardDAV:
         self._settings = settings
         self._client = Client(settings, context)
         self._book = AddressBook(self._client, settings.address_book)
-        self._writer = Writer(self._client, self._book)
+        self._writer = Writer(self._client, self._book, Kept(context))
 
     def fit(self, card: Card, held: Card | None) -> Card:
         return vcard.fit_vcard(card)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from connectors.card import Card
 from connectors.carddav import dav, mapping
 from connectors.carddav.addressbook import AddressBook
 from connectors.carddav.client import Client, Stored
-from connectors.carddav.mapping import GroupCard, Moves
+from connectors.carddav.kept import Kept
+from connectors.carddav.mapping import Contact, GroupCard, Moves
 from connectors.contract import Outcome, Push, Record, batched
 from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain, Unreachable
 
 PROOF: Final = 50
-"""Writes that are read back in one request, where the server does not store what it was sent."""
+"""Writes that are read back in one request, where it is not known that the server keeps them."""
 ENDING: Final = (Throttled, Unreachable, Unauthorised)
 """Errors that end a run."""
 UNFINISHED: Final = "the card was stored, but the run ended before all of it was written or proven"
@@ -24,22 +25,21 @@ UNFINISHED: Final = "the card was stored, but the run ended before all of it was
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A card that the server took. stored: as we know it; proven: by its answer, or by reading it back.
-    moves: the group cards that are still to change."""
+    """A card that the server took. stored: as we know it, which is as it is (`seen`), as it was sent to a server that
+    keeps such cards (`trusted`), or as it was sent and yet to be read back (`due`). moves: the group cards that are
+    still to change."""
 
     push: Push
     stored: Stored
-    proven: bool
+    proof: Literal["seen", "trusted", "due"]
     moves: Moves
 
 
 class Writer:
     """Writes into one address book."""
 
-    def __init__(self, client: Client, book: AddressBook) -> None:
-        self._client, self._book = client, book
-        # Does the server store what it is sent, byte for byte? Found out with the first write.
-        self._faithful: bool | None = None
+    def __init__(self, client: Client, book: AddressBook, kept: Kept) -> None:
+        self._client, self._book, self._kept = client, book, kept
 
     def write(self, pushes: Sequence[Push]) -> Iterator[Outcome]:
         """As the contract's `write`. A card costs one request, and one more for each group card it joins or leaves
@@ -59,7 +59,7 @@ class Writer:
                     continue
                 if isinstance(result, Record):
                     yield Outcome(push.ref, result)
-                elif result.proven and not result.moves:
+                elif result.proof != "due" and not result.moves:
                     yield self._outcome(result)
                 else:
                     waiting.append(result)
@@ -86,7 +86,7 @@ class Writer:
             change = mapping.moves(held.key, held.card, card, groups)
             text = mapping.amended(held.raw, held.card, card, groups, push.blob)
             if text == held.raw:
-                return Sent(push, Stored(href, etag, text), True, change) if change else held
+                return Sent(push, Stored(href, etag, text), "seen", change) if change else held
             if etag is None:
                 raise Refused(f"{href} has no ETag; it cannot be changed without the risk of losing somebody's edit")
         self._fits_in(href, text)
@@ -110,34 +110,32 @@ class Writer:
             raise Refused(f"{href} would have {size:,} bytes; the server takes {most:,} at most")
 
     def _proof(self, push: Push, sent: Stored, change: Moves) -> Sent:
-        """Is what we sent what is stored? A strong ETag promises so (RFC 6352 section 6.3.2.3), but Radicale gives one
-        and rewrites the card: the first write shows how far this server can be trusted."""
-        if sent.etag is not None and self._faithful is not None:
-            return Sent(push, sent, self._faithful, change)
+        """Is what we sent what is stored?"""
+        if sent.etag is not None:
+            return Sent(push, sent, "trusted" if self._kept.keeps(sent.text) else "due", change)
         try:
             stored = self._client.get(self._book.book.url, sent.href)
         except (Error, dav.Malformed) as error:
             raise Uncertain(f"{sent.href} was stored, but cannot be read back: {error}") from None
-        if sent.etag is None:
-            return Sent(push, stored, True, change)
-        self._faithful = stored.text == sent.text
-        return Sent(push, stored if stored.etag == sent.etag else sent, True, change)
+        return Sent(push, stored, "seen", change)
 
     def _finish(self, waiting: list[Sent]) -> Iterator[Outcome]:
         """Change the group cards, read back what is not proven, and tell the outcomes."""
         if not waiting:
             return
         failed = self._regroup(waiting)
-        unproven = [sent.stored.href for sent in waiting if not sent.proven]
-        there = {stored.href: stored for stored in self._book.fetch(unproven)} if unproven else {}
+        due = [sent.stored.href for sent in waiting if sent.proof == "due"]
+        there = {stored.href: stored for stored in self._book.fetch(due)} if due else {}
         while waiting:
             sent = waiting.pop(0)
-            stored = there.get(sent.stored.href, sent.stored)
+            stored = there.get(sent.stored.href)
             # With another ETag it is somebody's later edit: ours is the answer, theirs is news for `changes`.
-            if not sent.proven and stored.etag == sent.stored.etag:
-                sent = Sent(sent.push, stored, True, sent.moves)
+            if sent.proof == "due" and stored is not None and stored.etag == sent.stored.etag:
+                self._kept.proven(sent.stored.text, same=_meaning(stored.text) == _meaning(sent.stored.text))
+                sent = Sent(sent.push, stored, "seen", sent.moves)
             error = next((failed[href] for href in sent.moves.joins | sent.moves.leaves if href in failed), None)
             yield self._outcome(sent, error)
+        self._kept.save()
 
     def _outcome(self, sent: Sent, error: Error | None = None) -> Outcome:
         if error is not None:
@@ -147,7 +145,7 @@ class Writer:
         resource = mapping.parsed(sent.stored.text, sent.stored.etag)
         if isinstance(resource, GroupCard):
             return Outcome(sent.push.ref, error=Refused(f"{sent.stored.href} is a group card there"))
-        return Outcome(sent.push.ref, self._book.record(sent.stored, resource))
+        return Outcome(sent.push.ref, self._book.record(sent.stored, resource), proven=sent.proof == "seen")
 
     def _delete(self, push: Push) -> Sent | Record:
         held = push.held
@@ -156,7 +154,7 @@ class Writer:
         with contextlib.suppress(Missing):  # somebody was faster
             self._client.delete(self._book.book.url, held.id, held.version)
         change = mapping.moves(held.key, held.card, None, self._book.groups)
-        return Sent(push, Stored(held.id, None, ""), True, change) if change else Record(held.id, None)
+        return Sent(push, Stored(held.id, None, ""), "seen", change) if change else Record(held.id, None)
 
     # --- group cards -------------------------------------------------------------------------------------------
 
@@ -177,3 +175,9 @@ class Writer:
             except (Refused, Stale, Missing, Uncertain) as error:
                 failed[href] = Refused(f"the contact is stored, but not its group: {error}")
         return failed
+
+
+def _meaning(text: str) -> Card | None:
+    """What a card says, however it is written."""
+    resource = mapping.parsed(text, None)
+    return resource.card if isinstance(resource, Contact) else None

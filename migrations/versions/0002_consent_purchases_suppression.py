@@ -84,6 +84,9 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("sales_cursor", sa.Text(), nullable=True, comment="the place up to which purchases were read")
         )
+        batch_op.add_column(
+            sa.Column("memory", sa.Text(), nullable=True, comment="what the connector found out about the remote")
+        )
 
     with op.batch_alter_table("links", schema=None) as batch_op:
         batch_op.add_column(
@@ -102,6 +105,7 @@ def downgrade() -> None:
         batch_op.drop_column("consents")
 
     with op.batch_alter_table("connections", schema=None) as batch_op:
+        batch_op.drop_column("memory")
         batch_op.drop_column("sales_cursor")
 
     with op.batch_alter_table("purchases", schema=None) as batch_op:
