@@ -126,7 +126,7 @@ FO Faroe Islands|Färöer-Inseln|Îles Féroé|Islas Feroe|Isole Færoer|Faeröe
 FR France|Frankreich|Francia|Frankrijk|França
 GA Gabon|Gabun|Gabón|Gabão
 GB United Kingdom|Vereinigtes Königreich|Royaume-Uni|Reino Unido|Regno Unito|Verenigd Koninkrijk|UK|U.K.|Great Britain
- |England|Scotland|Wales|Northern Ireland
+ |England|Scotland|Wales|Northern Ireland|Großbritannien|Grande-Bretagne|Gran Bretaña|Gran Bretagna|Groot-Brittannië
 GD Grenada|Grenade|Granada
 GE Georgia|Georgien|Géorgie|Georgië|Geórgia
 GF French Guiana|Französisch-Guayana|Guyane française|Guayana Francesa|Guayana Francese|Frans-Guyana|Guiana Francesa
@@ -317,6 +317,7 @@ VN Vietnam|Vietnã|Viet Nam
 VU Vanuatu
 WF Wallis And Futuna|Wallis und Futuna|Wallis-et-Futuna|Wallis y Futuna|Wallis e Futuna|Wallis en Futuna
 WS Samoa
+XK Kosovo|Kosova
 YE Yemen|Jemen|Yémen|Iêmen
 YT Mayotte|Mayotta
 ZA South Africa|Südafrika|Afrique du Sud|Sudáfrica|Sudafrica|Zuid-Afrika|África do Sul
