@@ -172,8 +172,8 @@ class Pull:
             domain: Domain = [written, ["id", ">", state.after]]
             rows = self._client.rows(PARTY, domain, mapping.READ, limit=PAGE)
             state.began = state.began or self._clock().isoformat()
-            records = self._changed(rows)
-            news = [record for record in records if state.recent.get(record.id) != _mark(record)]
+            records = self._changed(rows, state.recent)
+            news = [one for one in records if one.aliases or state.recent.get(one.id) != _mark(one)]
             self._remember(rows, records, datetime.fromisoformat(state.began))
             if len(rows) < PAGE:
                 break
@@ -182,17 +182,18 @@ class Pull:
         state.since, state.after, state.began, state.recent = state.began, None, "", self._recent()
         yield Page(records=news)
 
-    def _changed(self, rows: list[Row]) -> list[Record]:
+    def _changed(self, rows: list[Row], recent: Mapping[str, str]) -> list[Record]:
         """Records of changed parties, and of those that others were merged into."""
+        left = {row["id"]: row for row in rows if not row["replaced_by"]}
         merged = {row["id"]: row["replaced_by"] for row in rows if row["replaced_by"]}
-        there = {row["id"]: row for row in rows}
         aliases: dict[int, list[str]] = {}
-        for loser in merged:
-            aliases.setdefault(survivor(self._client, loser, merged), []).append(str(loser))
-        missing = [party for party in aliases if party not in there]
-        there |= _rows(self._client, missing) if missing else {}
-        left = (row for party, row in there.items() if party not in merged)
-        return [record(row, aliases.get(row["id"], ()), dated=True) for row in left]
+        for loser in list(merged):
+            mark = self._seen[str(loser)] = f"merged into {merged[loser]}"
+            if recent.get(str(loser)) != mark:
+                aliases.setdefault(survivor(self._client, loser, merged), []).append(str(loser))
+        missing = [party for party in aliases if party not in left]
+        left |= _rows(self._client, missing) if missing else {}
+        return [record(row, aliases.get(row["id"], ())) for row in left.values()]
 
     def _remember(self, rows: list[Row], records: list[Record], began: datetime) -> None:
         """What was written so short before that the next run will see it again."""

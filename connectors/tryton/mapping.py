@@ -215,16 +215,25 @@ def difference(card: Card, held: Card, remembered: Mapping[str, Any]) -> Columns
     return {**found, **_lists(card, held, remembered)}
 
 
+def revived(row: Row) -> Columns:
+    """What takes a party's archived rows back into use."""
+    found: Columns = {}
+    for name in MODELS:
+        ids = [child["id"] for child in row.get(name + ".") or () if not child["active"]]
+        if ids:
+            found[name] = [["write", ids, {"active": True}]]
+    return found
+
+
 def blank(row: Row) -> Columns:
-    """What takes everything personal out of an archived party, as the wizard does (party.py, `Erase`)."""
+    """What takes everything personal out of a party, as the wizard does (party.py, `Erase`)."""
     erased = {
-        MECHANISMS: {"type": "other", "value": ERASED, "name": None, "comment": None, "active": False},
+        MECHANISMS: {"type": "other", "value": ERASED, "name": None, "comment": None},
         ADDRESSES: {
             **dict.fromkeys(("party_name", "attn", "street_unstructured", *PARTS, "post_box", *OTHERS)),
             **dict.fromkeys(("postal_code", "city", COUNTRY, SUBDIVISION)),
-            "active": False,
         },
-        IDENTIFIERS: {"type": None, "code": ERASED, "active": False},
+        IDENTIFIERS: {"type": None, "code": ERASED},
     }
     found: Columns = {"name": None}
     for name, columns in erased.items():

@@ -180,13 +180,24 @@ class Store:
         if missing:
             raise user_error(_missing("write to records", name, missing))
         if name == "party.party" and "code" in values:
-            raise user_error(f'You are not allowed to modify the field "Code" in record "{ids}" of "Party".')
+            raise user_error('You are not allowed to modify the field "Code" in record "" of "Party".')
         for number in ids:
             row = self.tables[name][number]
             if name != "party.party" and "party" in values and values["party"] != row.get("party"):
                 raise user_error(f'You cannot change the party of contact mechanism "{row.get("value")}".')
+            self._writable(name, number, values)
             self._set(name, number, values, stamps)
             self.log(name, number, "write", ",".join(sorted(values)))
+
+    def _writable(self, name: str, number: int, values: Mapping[str, Any]) -> None:
+        """Nothing but `active` can be written of what is archived, and not even that of who was merged (L)."""
+        if self.tables[name][number].get("replaced_by") and "active" in values:
+            raise user_error('You are not allowed to modify the field "Active" in record "" of "Party".')
+        if not self.tables[name][number].get("active", True):
+            for column in values:
+                if column != "active":
+                    title, model = column.replace("_", " ").title(), MODELS[name].title
+                    raise user_error(f'You are not allowed to modify the field "{title}" in record "" of "{model}".')
 
     def delete(self, name: str, ids: Sequence[int], stamps: dict[str, str]) -> None:
         """Remove rows and what hangs on them. A row that is not there is no error (L)."""

@@ -169,9 +169,12 @@ class Writer:
         job.done = True
 
     def _blank(self, party: int) -> None:
-        lists = ["id", *(f"{name}.id" for name in (mapping.MECHANISMS, mapping.ADDRESSES, mapping.IDENTIFIERS))]
-        [row] = self._client.rows(PARTY, [["id", "=", party]], lists)
-        self._client.write([(party, mapping.blank(row))], {})
+        """Of what is archived nothing can be written but that it is not (observed)."""
+        lists = (mapping.MECHANISMS, mapping.ADDRESSES, mapping.IDENTIFIERS)
+        [row] = self._client.rows(PARTY, [["id", "=", party]], [f"{name}.active" for name in lists])
+        for columns in ({"active": True}, mapping.revived(row), mapping.blank(row), {"active": False}):
+            if columns:
+                self._client.write([(party, columns)], {})
 
     # -- answers
 

@@ -179,6 +179,7 @@ def categories(on: Script) -> None:
     on.ask(f"{CATEGORY}.write", [top], {"name": "Pals"})
     on.read(party)
     on.ask(f"{CATEGORY}.write", [sub], {"active": False})
+    on.ask(f"{CATEGORY}.write", [sub], {"name": "x"})
     on.read(party)
     on.read(party, **ALL)
     on.ask(f"{CATEGORY}.delete", [sub])
@@ -197,6 +198,10 @@ def searching(on: Script) -> None:
     on.ask(f"{PARTY}.search_read", since, 0, None, [["id", "ASC"]], ["name"], **ALL)
     on.ask(f"{PARTY}.search_read", since, 0, None, [["id", "ASC"]], ["name"])
     on.read(second)
+    on.ask(f"{PARTY}.write", [first], {"active": False})
+    on.ask(f"{PARTY}.write", [first], {"name": "x"})
+    on.ask(f"{PARTY}.write", [first], {"name": "y", "active": True})
+    on.ask(f"{PARTY}.write", [first], {"name": "z", "active": False})
     on.ask(f"{PARTY}.write", [first], {"active": False})
     here = [["id", "in", [first, second]]]
     on.ask(f"{PARTY}.search_read", here, 0, None, [["id", "ASC"]], ["name"])
@@ -246,6 +251,20 @@ def erasing(on: Script) -> None:
     on.read(party, **ALL)
 
 
+def merging(on: Script) -> None:
+    """The wizard, which asks where names differ, and what it leaves."""
+    loser, winner, other = on.make(ada(), {"name": "Ada Löve"}, {"name": "Other"})
+    for destination in (other, winner):
+        there = {"active_model": "party.party", "active_id": loser, "active_ids": [loser]}
+        session, *_ = on.ask("wizard.party.replace.create", **there)
+        form = {"ask": {"source": loser, "destination": destination}}
+        on.ask("wizard.party.replace.execute", session, form, "replace", **there)
+        on.ask("wizard.party.replace.delete", session, **there)
+    on.read(loser, winner)
+    on.read(loser, winner, **ALL)
+    on.ask(f"{PARTY}.write", [loser], {"active": True})
+
+
 def strange_calls(on: Script) -> None:
     """Models that are not there, arguments that are missing."""
     on.ask("model.no.such.model.search", [], 0, None, None)
@@ -253,7 +272,9 @@ def strange_calls(on: Script) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [rows_and_texts, locks, categories, searching, deleting, erasing, strange_calls], ids=lambda s: s.__name__
+    "script",
+    [rows_and_texts, locks, categories, searching, deleting, erasing, merging, strange_calls],
+    ids=lambda s: s.__name__,
 )
 def test_both_say_the_same(real: Tryton, boxed: Tryton, script: Callable[[Script], None]) -> None:
     one, other = Script(real), Script(boxed)
