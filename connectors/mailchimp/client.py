@@ -48,7 +48,7 @@ FIELDS: Final = (
     "sms_subscription_last_updated",
 )
 """What we read of a member; `_links` never (note 1)."""
-LIGHT: Final = ("id", "contact_id", "last_changed", "tags", "tags_count", "interests")
+LIGHT: Final = FIELDS[: FIELDS.index("last_changed") + 1]
 """What tells that a member is there, and in which state."""
 
 # Addresses: note 1. No scopes; a token lives until it is revoked, so there is nothing to refresh.

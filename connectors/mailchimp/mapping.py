@@ -68,11 +68,20 @@ def joined(member: Member) -> list[str]:
 
 
 def version(member: Member) -> str:
-    """What we call a member's state. `last_changed` does not move with every tag or interest (note 5), so a digest of
-    these goes with it. It takes no more than a light listing gives."""
+    """What we call a member's state. `last_changed` steps by a second and does not move with every tag or interest
+    (note 5), so a digest of what stands there goes with it. It takes no more than a sweep asks for."""
     tags = sorted(str(tag["name"]) for tag in member.get("tags") or ())
-    groups = digest({"tags": tags, "count": member.get("tags_count", len(tags)), "interests": joined(member)})
-    return f"{member.get('last_changed') or ''}/{groups[:10]}"
+    state = digest(
+        {
+            "is": [member.get("email_address"), member.get("status")],
+            # A new merge field is blank everywhere, and no news of anybody.
+            "merge": {tag: value for tag, value in (member.get("merge_fields") or {}).items() if value},
+            "interests": joined(member),
+            "tags": tags,
+            "count": member.get("tags_count", len(tags)),
+        }
+    )
+    return f"{member.get('last_changed') or ''}/{state[:12]}"
 
 
 def key_of(member: Member, layout: Layout) -> str | None:

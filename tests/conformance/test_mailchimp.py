@@ -656,6 +656,20 @@ def test_late_rows_are_seen_and_nothing_twice(make: Callable[..., World]) -> Non
     assert not records(pages)
 
 
+def test_edits_within_one_second_are_news(world: World) -> None:
+    """Times are whole seconds: what was edited right after it was read has the time that we know already."""
+    [name] = seeded(world, 1)
+    _, cursor = world.pull()
+    for surname in ("One", "Two"):
+        world.box.edit(name, LNAME=surname)
+        pages, cursor = world.pull(cursor)
+        [news] = records(pages)
+        assert surname in str(news.card)
+    world.box.edit(name, status="unsubscribed")
+    [news] = records(world.pull(cursor)[0])
+    assert news.consents[0].state == "withdrawn"
+
+
 def test_times_have_no_fractions(make: Callable[..., World]) -> None:
     """With one, Mailchimp ignores the filter and gives everybody."""
     world = make({"page_size": 2})

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from connectors.card import LINES, SLOT, components
 from connectors.consent import Consent
 from connectors.mailchimp import consents, mapping
+from connectors.mailchimp.client import LIGHT
 from connectors.mailchimp.countries import code_of, name_of
 from connectors.mailchimp.layout import Layout, Mistake, layout
 from connectors.testing import cards
@@ -162,10 +163,11 @@ def test_a_version_is_the_same_in_a_light_listing() -> None:
     whole = member(
         {"FNAME": "Ann"}, last_changed="2026-01-01T00:00:00+00:00", tags=[{"id": 1, "name": "a"}], tags_count=1
     )
-    light = {name: whole[name] for name in ("id", "contact_id", "last_changed", "tags", "tags_count", "interests")}
+    light = {name: whole[name] for name in LIGHT}
     assert mapping.version(light) == mapping.version(whole)
     assert mapping.version({**whole, "tags": [], "tags_count": 0}) != mapping.version(whole)
     assert mapping.version({**whole, "interests": {"x": True}}) != mapping.version(whole)
+    assert mapping.version({**whole, "merge_fields": {}}) != mapping.version(whole), "two edits in one second"
 
 
 # --- projecting -------------------------------------------------------------------------------------------------------
@@ -409,7 +411,7 @@ def test_reasons_are_told() -> None:
 
 def test_text_messages() -> None:
     assert len(said(sms_subscription_status="nonsubscribed", sms_phone_number="")) == 1
-    text = {"sms_phone_number": "+14046550123", "sms_subscription_last_updated": WHEN}
+    text: dict[str, Any] = {"sms_phone_number": "+14046550123", "sms_subscription_last_updated": WHEN}
     shown = said(sms_subscription_status="unsubscribed", **text)[1]
     assert (shown.channel, shown.address, shown.state) == ("sms", "+14046550123", "withdrawn")
     assert said(sms_subscription_status="nonsubscribed", **text)[1].state == "unknown"
