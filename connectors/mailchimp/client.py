@@ -162,7 +162,8 @@ class Client:
         self._settings, self._context = settings, context
         self._list = f"/lists/{quote(settings.audience, safe='')}"
         self._wire: Http | None = None
-        self._files = Http("https://mailchimp.invalid", context, timeout=TIMEOUT)
+        # What has an address of its own: the metadata of a token, result files.
+        self._files = Http(settings.metadata_uri, context, timeout=TIMEOUT)
         self.response: Response | None = None
 
     def close(self) -> None:
