@@ -258,6 +258,15 @@ def test_a_new_member_is_what_is_known_in_the_same_request(world: World, known: 
     )
 
 
+def test_an_address_is_one_however_it_is_written(world: World) -> None:
+    made = world.create(person(address="Ann@Example.ORG"))
+    assert (made.card or {})["emails"]["email"]["address"] == "Ann@example.org", "as the person writes it"
+    assert [record.id for _, record in world.connector.find([world.push(person())])] == [made.id]
+    held = good(world.write(world.push(person(), made, [consent("withdrawn", "ANN@EXAMPLE.ORG")]))[0])
+    assert held.consents[0].state == "withdrawn"
+    assert len(world.box.audience.members) == 1
+
+
 def test_evidence_is_passed_on_and_comes_back(world: World) -> None:
     made = world.create(person(), consent("granted", **PROOF))
     member = world.box.member(ANN)
@@ -584,12 +593,26 @@ def test_everybody_is_read_whatever_moves_meanwhile(make: Callable[..., World]) 
 def test_an_import_within_one_second(make: Callable[..., World]) -> None:
     world = make({"page_size": 10})
     names = seeded(world, 47)
+    assert world.cost(lambda: world.pull()) == 5 + 5, "five pages, and what a first listing asks for beside"
     pages, cursor = world.pull()
     assert {record.id for record in records(pages)} == {*names}
     assert len(records(pages)) == 47
     assert pages[-1].complete
     more = seeded(world, 33, start=47)
     assert {record.id for record in records(world.pull(cursor)[0])} == {*more}
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+def test_a_page_that_ends_within_a_second(make: Callable[..., World], inclusive: bool) -> None:
+    """The rest of that second is on the next page, whether or not a time takes in its own second."""
+    world = make({"page_size": 3}, inclusive=inclusive)
+    cursor = world.quiet()
+    names = []
+    for number in range(0, 12, 2):
+        names += seeded(world, 2, number)
+        world.box.advance(1)
+    for known in (None, cursor):
+        assert [record.id for record in records(world.pull(known)[0])] == names
 
 
 def test_a_listing_that_misses_somebody_is_not_complete(
