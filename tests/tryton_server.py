@@ -28,6 +28,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
 DATABASE = "lab"
 LOGIN, PASSWORD = "admin", "lab:pässword"
 MODULES = ("party", "account_invoice")
@@ -147,6 +152,28 @@ def tryton(folder: Path) -> Iterator[Tryton]:
     url = f"http://127.0.0.1:{port}"
     with servers.process(command("serve", file), folder / "trytond.log", url):
         yield Tryton(url)
+
+
+class Front:
+    """An ASGI app that hands everything to the real server, so that troubles can be put in between (`Hostile`)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body, headers = await request.body(), dict(request.headers)
+        status, kind, content = await run_in_threadpool(self._ask, scope["path"], headers, body)
+        await Response(content, status, {"content-type": kind})(scope, receive, send)
+
+    def _ask(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, bytes]:
+        kept = {name: headers[name] for name in ("authorization", "content-type") if name in headers}
+        request = urllib.request.Request(self.url + path, body, kept)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.headers.get("content-type", ""), answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers.get("content-type", ""), error.read()
 
 
 # --- as a program: here trytond is imported -----------------------------------------------------------------------

@@ -16,9 +16,9 @@ Quirks and limits, with the note, the file of trytond 8.2, or "observed" for wha
   contact aside, in its words.
 - Numbers and e-mail addresses are formatted when they are stored (contact_mechanism.py): its view, not an edit.
 - Single-line fields take no line breaks (fields/char.py): they become blanks.
-- A street may be in parts (street name, building number, …): it shows as Tryton formats it, and is only taken apart when
-  the street changes. The field `street` refuses to be written then (observed). Next to a post box, which Tryton prints
-  with the street's parts only, the street is one line.
+- A street may be in parts (street name, building number, …): it shows as Tryton formats it, and becomes one text when
+  it is changed here. The field `street` refuses to be written (observed). Next to a post box, which Tryton prints with
+  the street's parts only, the street is one line.
 - Countries and regions are records that the administrator imports; what is not among them is not kept. A region is one
   of its country's.
 - Categories are groups, nested ones under their whole name ("Club / Choir"). One that is missing is made. None is ever
@@ -29,13 +29,13 @@ Quirks and limits, with the note, the file of trytond 8.2, or "observed" for wha
   what is done, and what is missed until the next full reading (`full_every`).
 - Writes are conditional on the timestamps of the party and of every row of it that is touched; many parties go in one
   call (`writing.py`). Warnings that Tryton wants a person to confirm set the contact aside.
-- What has invoices cannot be deleted (note C) and is archived; archived parties are deleted ones here. Nothing of what is
-  archived can be written (observed).
+- What has invoices cannot be deleted (note C) and is archived; archived parties are deleted ones here. Nothing of what
+  is archived can be written (observed).
 - Parties that were merged (`replaced_by`) are aliases of the one that is left.
 - Who asks to be forgotten is erased by Tryton's own wizard; where it refuses (something is pending) or is not allowed,
   the party is blanked and archived. Invoices keep what the law wants.
 - There is no consent in Tryton, and none is derived from invoices.
-- Purchases: invoices to customers; credit notes have negative totals. Only what has no number can be deleted (`sales.py`).
+- Purchases: invoices to customers; credit notes have negative totals. What has a number cannot be deleted (`sales.py`).
 """
 
 from connectors.contract import System

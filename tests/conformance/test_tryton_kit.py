@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -13,6 +12,7 @@ import servers
 import tryton_server
 
 from connectors.contract import Context
+from connectors.sandbox import Faults, Hostile
 from connectors.testing import Conformance, LiveConformance, Subject
 from connectors.tryton import CONNECTOR
 from connectors.tryton.connector import TrytonConnector
@@ -32,20 +32,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tryton_server.T
 
 
 class TestServer(Conformance):
-    """A real one. Its database is shared by the tests: each looks only for what it made."""
+    """A real one, with troubles on the way to it. Its database is shared by the tests."""
 
     @pytest.fixture
-    def subject(self, server: tryton_server.Tryton) -> Subject:
+    def subject(self, server: tryton_server.Tryton, stage: servers.Stage) -> Subject:
         count: list[str] = []
+        faults = Faults()
+        stage.app = Hostile(tryton_server.Front(server.url), faults)
         context = Context(
             now=lambda: datetime.now(UTC),
-            sleep=time.sleep,
+            sleep=lambda seconds: None,
             random=lambda: 0.5,
             requests=lambda method, sent, received: count.append(method),
         )
 
         def connect(**more: Any) -> TrytonConnector:
-            opened = CONNECTOR.open(CONNECTOR.settings(**server.settings(**more)), context)
+            opened = CONNECTOR.open(CONNECTOR.settings(**server.settings(url=stage.url, **more)), context)
             assert isinstance(opened, TrytonConnector)
             return opened
 
@@ -59,7 +61,9 @@ class TestServer(Conformance):
 
         return Subject(
             open=connect,
+            faults=faults,
             requests=lambda: len(count),
+            creating=r"^POST ",
             impostor=lambda: connect(username="nobody", password="a wrong one"),
             secrets=[server.password, "a wrong one"],
             garbage=["no cursor", {"no": "cursor"}, {"v": 0}],
