@@ -350,6 +350,23 @@ def test_news_of_more_than_a_page_that_was_broken_off(box: World, monkeypatch: p
     assert {card_of(record)["name"]["full"] for record in mirror.known.values()} == {"Edited"}
 
 
+def test_an_edit_behind_a_reading_that_takes_long(box: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert box.box is not None
+    monkeypatch.setattr(changes, "PAGE", 10)
+    ids = box.box.seed([{"name": f"P{n}"} for n in range(25)])
+    for cursor in (None, quiet(box).cursor):
+        box.box.advance(300)
+        for party in ids:
+            box.box.edit(party, name="Edited")
+        mirror = Mirror(box.open())
+        pages = mirror.connector.changes(cursor)
+        next(pages)
+        box.box.edit(ids[0], name="Once more")
+        box.box.advance(300)
+        mirror.cursor = [page.cursor for page in pages if page.cursor is not None][-1]
+        assert ids[0] in mirror.pull().changed
+
+
 def test_who_may_not_read_the_log_lists_the_ids_in_every_run(stage: servers.Stage) -> None:
     world = boxed(stage, log=False)
     party, _ = world.party(), world.party()
