@@ -197,6 +197,7 @@ changes = Table(
     Column("actor", String(64), nullable=False),
     Column("at", Moment, nullable=False),
     Index(None, "person_id", "id"),
+    Index(None, "run_id", "id"),
 )
 
 conflicts = Table(
@@ -276,6 +277,7 @@ runs = Table(
     Column("outcome", String(16), nullable=False, comment="running | done | held | failed | paused | waiting"),
     Column("message", Text),
     Column("counters", Json, nullable=False),
+    Column("progress", Json, comment="while it runs: [phase, done, total or null]"),
     Index(None, "connection_id", "id"),
 )
 
@@ -301,4 +303,66 @@ leases = Table(
     Column("name", String(80), primary_key=True),
     Column("owner", String(120), nullable=False),
     Column("until", Moment, nullable=False),
+)
+
+# --- who may use the API, and what they did
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("role", String(16), nullable=False, comment="admin | operator | viewer | webhook"),
+    Column("password", Text, comment="argon2; null: signs in with tokens only"),
+    Column("enabled", Boolean, nullable=False),
+    Column("failures", Integer, nullable=False, comment="wrong passwords since the last right one"),
+    Column("locked", Moment, comment="until when no password is looked at"),
+    Column("created", Moment, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), comment="null: the first start's"),
+    Column("kind", String(16), nullable=False, comment="api | session | bootstrap"),
+    Column("name", String(64), nullable=False, comment="what it is for"),
+    Column("hash", String(64), nullable=False, unique=True, comment="SHA-256; the token itself is nowhere"),
+    Column("scopes", Json, nullable=False, comment='["people:read", …]; what it may do of what its user may'),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, comment="null: never"),
+    Column("revoked", Moment),
+    Column("used", Moment, comment="when it was last shown, to the minute"),
+    Index(None, "user_id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", String(64), nullable=False, comment="the user, or as whom a stranger wanted to sign in"),
+    Column("token_id", Integer, comment="with which token; null: none, or at the terminal"),
+    Column("address", String(64), nullable=False, comment='where from; "" is the terminal'),
+    Column("action", String(64), nullable=False, comment="the operation's id"),
+    Column("target", String(200), nullable=False, comment="on what: connections/crm"),
+    Column("status", Integer, nullable=False, comment="the HTTP status of the answer"),
+    Column("detail", Json, nullable=False, comment="what else to know; never a secret, never a contact's data"),
+    Index(None, "actor", "id"),
+    Index(None, "target", "id"),
+    Index(None, "address", "action", "at"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("owner", String(64), primary_key=True, comment="whose key it is"),
+    Column("key", String(200), primary_key=True),
+    Column("request", String(64), nullable=False, comment="SHA-256 of what was asked"),
+    Column("at", Moment, nullable=False),
+    Column("status", Integer, comment="of the answer; null: not answered yet"),
+    Column("headers", Json),
+    Column("body", LargeBinary, comment="the answer; null: it held what is shown once"),
+    Index(None, "at"),
+    sqlite_with_rowid=False,
 )
