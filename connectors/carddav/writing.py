@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,6 +20,8 @@ from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unautho
 
 PROOF: Final = 50
 """Writes that are read back in one request, where it is not known that the server keeps them."""
+LANES: Final = 4
+"""Writes that are on their way at one time."""
 ENDING: Final = (Throttled, Unreachable, Unauthorised)
 """Errors that end a run."""
 UNFINISHED: Final = "the card was stored, but the run ended before all of it was written or proven"
@@ -51,13 +55,10 @@ class Writer:
         """Outcomes come at once, but for those that wait for a group card, or for the proof of what was stored."""
         waiting: list[Sent] = []
         try:
-            for push in batch:
-                try:
-                    result = self._delete(push) if push.card is None else self._put(push, push.card)
-                except (Refused, Stale, Missing, Uncertain) as error:
-                    yield Outcome(push.ref, error=error)
-                    continue
-                if isinstance(result, Record):
+            for push, result in self._in_lanes(batch):
+                if isinstance(result, Error):
+                    yield Outcome(push.ref, error=result)
+                elif isinstance(result, Record):
                     yield Outcome(push.ref, result)
                 elif result.proof != "due" and not result.moves:
                     yield self._outcome(result)
@@ -69,6 +70,36 @@ class Writer:
             for sent in waiting:
                 yield self._outcome(sent, Uncertain(UNFINISHED) if sent.moves or not sent.stored.etag else None)
             raise
+
+    def _in_lanes(self, batch: Sequence[Push]) -> Iterator[tuple[Push, Sent | Record | Error]]:
+        """What became of each, in order; several are on their way at a time, for most of a write is waiting. After an
+        error that ends the run nothing more is sent; it is raised when what was on its way is told."""
+        if any(push.card is None or push.held is None or push.held.key for push in batch):
+            self._book.groups  # noqa: B018 asked for now, and not once in every lane
+        ahead: deque[tuple[Push, Future[Sent | Record | Error]]] = deque()
+        ending: Error | None = None
+        waiting = iter(batch)
+        with ThreadPoolExecutor(LANES) as lanes:
+            while True:
+                while ending is None and len(ahead) < LANES and (push := next(waiting, None)) is not None:
+                    ahead.append((push, lanes.submit(self._one, push)))
+                if not ahead:
+                    break
+                push, future = ahead.popleft()
+                try:
+                    result = future.result()
+                except ENDING as error:
+                    ending = ending or error
+                else:
+                    yield push, result
+        if ending is not None:
+            raise ending
+
+    def _one(self, push: Push) -> Sent | Record | Error:
+        try:
+            return self._delete(push) if push.card is None else self._put(push, push.card)
+        except (Refused, Stale, Missing, Uncertain) as error:
+            return error
 
     def _put(self, push: Push, card: Card) -> Sent | Record:
         """Store one card. Gives the held record where nothing differs."""
