@@ -21,7 +21,8 @@ class Connection:
     settings: without secrets. secrets: the encrypted rest. policy: as JSON (see core.policy). schedule: "5m", a cron
     line, or None. approve: whether the first contact waits for a human. state "new": that has not been yet. reason: why
     it is paused. cleared: until when a human has released the brake. sales_cursor: the place up to which purchases were
-    read. memory: what its connector found out about the remote.
+    read. memory: what its connector found out about the remote. quiet: "22:00-06:00", when nothing runs by itself. hook:
+    how its webhooks are known to be its own, encrypted.
     """
 
     id: int
@@ -38,6 +39,8 @@ class Connection:
     cleared: datetime | None
     sales_cursor: Any = None
     memory: Any = None
+    quiet: str | None = None
+    hook: bytes | None = None
 
 
 _ALL = [connections.c[name] for name in Connection.__slots__]

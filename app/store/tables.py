@@ -89,6 +89,7 @@ connections = Table(
     Column("secrets", LargeBinary, comment="JSON of the secret settings, encrypted"),
     Column("policy", Json, nullable=False),
     Column("schedule", String(64), comment="5m, 1h, a cron line; null: by hand"),
+    Column("quiet", String(16), comment="22:00-06:00: when nothing runs by itself"),
     Column("approve", String(8), nullable=False, comment="ask | auto: what the first contact needs"),
     Column("state", String(16), nullable=False, comment="new (waits for its first contact) | active | paused"),
     Column("reason", Text, comment="why it is paused, for the admin"),
@@ -96,6 +97,7 @@ connections = Table(
     Column("sales_cursor", Json, comment="the place up to which purchases were read"),
     Column("memory", Json, comment="what the connector found out about the remote"),
     Column("cleared", Moment, comment="until when the brake is released by a human"),
+    Column("hook", LargeBinary, comment="JSON of how its webhooks are known to be its own, encrypted"),
 )
 
 people = Table(
@@ -365,4 +367,62 @@ idempotency = Table(
     Column("body", LargeBinary, comment="the answer; null: it held what is shown once"),
     Index(None, "at"),
     sqlite_with_rowid=False,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    # So that the database itself sees to it that of each lock at most one job waits and at most one runs.
+    Column("lock", String(80), primary_key=True, comment="whose turn it is: sync:<connection>, notices, housekeeping"),
+    Column("state", String(8), primary_key=True, comment="waiting | running"),
+    Column("kind", String(16), nullable=False, comment="sync | push | notices | housekeeping"),
+    _connection(nullable=True),
+    Column("due", Moment, nullable=False, comment="not before; of a running one when it was due"),
+    Column("worker", String(120), comment="who runs it"),
+    Column("until", Moment, comment="when it may be taken over, unless its worker says again that it lives"),
+    Index(None, "connection_id"),
+    Index(None, "state", "due"),
+    sqlite_with_rowid=False,
+)
+
+hook_deliveries = Table(
+    "hook_deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _connection(),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of the body; the body itself is not kept"),
+    Column("received", Moment, nullable=False),
+    Column("size", Integer, nullable=False, comment="bytes"),
+    Column("times", Integer, nullable=False, comment="how often it came"),
+    Index(None, "connection_id", "digest", unique=True),
+    Index(None, "received"),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("events", Json, nullable=False, comment='["person.changed", …]; []: all'),
+    Column("secret", LargeBinary, nullable=False, comment="with which its notices are signed, encrypted"),
+    Column("state", String(8), nullable=False, comment="active | off"),
+    Column("reason", Text, comment="why it was switched off"),
+    Column("created", Moment, nullable=False),
+    Column("place", Json, nullable=False, comment="up to where the journal and the runs have become its notices"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", String(40), primary_key=True, comment="webhook-id: the same at every attempt"),
+    Column("subscription_id", Integer, ForeignKey("subscriptions.id", ondelete="CASCADE"), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("body", Text, nullable=False, comment="as it is signed and sent"),
+    Column("created", Moment, nullable=False),
+    Column("state", String(8), nullable=False, comment="waiting | sent | dead"),
+    Column("due", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("answer", Text, comment="what became of the last attempt"),
+    Index(None, "state", "due"),
+    Index(None, "subscription_id", "state"),
 )
