@@ -134,11 +134,14 @@ def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
 
 
 @contextlib.contextmanager
-def running(app: ASGIApp, port: int = 0) -> Iterator[str]:
-    """Serve the app on 127.0.0.1 in a thread; yields its URL."""
+def running(app: ASGIApp, port: int = 0, *, dated: bool = True) -> Iterator[str]:
+    """Serve the app on 127.0.0.1 in a thread; yields its URL. dated: answers tell this machine's time, else what the
+    app says."""
     listener = bind(port=port)
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app, log_level="critical", lifespan="off", access_log=False, timeout_graceful_shutdown=1, date_header=dated
+        )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
