@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.core.naming import respelled
 from app.core.policy import Policy
-from connectors.card import LINES, SLOT, VALUE, Card, Equivalence, Leaves, Path, card_of, leaves
+from connectors.card import LINES, NAME_KINDS, SLOT, VALUE, Card, Equivalence, Leaves, Path, card_of, leaves
 
 Fit = Callable[[Card, Card | None], Card]
 Side = Literal["ours", "theirs", "ask"]
@@ -219,11 +220,25 @@ class _Merge:
     # -- the outcome
 
     def full_name(self) -> None:
-        """A full name that is older than its parts is no longer the name; who shows it himself knows better."""
-        full = self.ours.get(FULL)
-        if full is not None and FULL not in self.now and outdates({edit.path for edit in self.edits}):
+        """A full name that is older than its parts is no longer the name; who shows it himself knows better. Nor are
+        parts that are older than a full name which came from where there are no parts."""
+        full, changed = self.ours.get(FULL), {edit.path: edit for edit in self.edits if edit.path[0] == "name"}
+        if full is not None and FULL not in self.now and outdates(changed):
             del self.ours[FULL]
             self.edits.append(Edit(FULL, full, None))
+        elif full is not None and changed.keys() == {FULL} and {p for p in self.now if p[0] == "name"} == {FULL}:
+            self._respell(str(self.then.get(FULL) or changed[FULL].before or ""), str(full))
+
+    def _respell(self, before: str, after: str) -> None:
+        """The parts as the new full name has them."""
+        parts = {
+            path[1]: str(value) for path, value in self.ours.items() if path[0] == "name" and path[1] in NAME_KINDS
+        }
+        spelled = respelled(parts, before, after) if before else parts
+        for kind in sorted({*parts, *spelled}):
+            if parts.get(kind) != spelled.get(kind):
+                self.edits.append(Edit(("name", kind), parts.get(kind), spelled.get(kind)))
+                _put(self.ours, ("name", kind), spelled.get(kind))
 
     def result(self) -> Merged:
         card = card_of(self.ours) if self.edits else self.card

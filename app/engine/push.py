@@ -232,6 +232,8 @@ def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Se
     assert record is not None
     if task.owed is None:
         return _deleted(session, unit, task)
+    if task.link is not None and not _moved(session, unit, task, task.link, record):
+        return "done"
     if task.link is not None:
         _updated(session, unit, task, task.link, task.owed, outcome)
         session.tally.written += 1
@@ -240,6 +242,19 @@ def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Se
         session.tally.created += 1
         return _heeded(session, unit, task, record)
     return "done"
+
+
+def _moved(session: Session, unit: Unit, task: Task, link: Link, record: Record) -> bool:
+    """Our write gave the record another id, or joined it to another one. False where that is another person's."""
+    if record.id == link.remote_id:
+        return True
+    if links.holder(unit, session.id, record.id) in (None, task.person.id):
+        links.rename(unit, session.id, link.remote_id, record.id)
+        return True
+    reason = f"the remote made it one with record {record.id}, which is another person's; look at both there"
+    outbox.set_aside(unit, session.id, task.person.id, reason)
+    session.tally.aside += 1
+    return False
 
 
 def _heeded(session: Session, unit: Unit, task: Task, record: Record) -> Settled:

@@ -136,11 +136,19 @@ def live_ids(unit: Unit, connection: int) -> Iterable[str]:
 
 
 def rename(unit: Unit, connection: int, old: str, new: str) -> None:
-    """A record goes under another id from now on; the old one stays known as an alias."""
+    """A record goes under another id from now on; the old one stays known as an alias.
+
+    Where two records became one and were two persons, the other person's is a tombstone: nobody deleted that person,
+    and nobody wants the record back.
+    """
     here = links.c.connection_id == connection
-    taken = unit.db.execute(sa.select(links.c.remote_id).where(here, links.c.remote_id == new)).first()
-    if not taken:
-        unit.db.execute(sa.update(links).where(here, links.c.remote_id == old).values(remote_id=new))
+    taken = unit.db.execute(sa.select(links.c.person_id).where(here, links.c.remote_id == new)).scalar()
+    former = here & (links.c.remote_id == old)
+    if taken is None:
+        unit.db.execute(sa.update(links).where(former).values(remote_id=new))
+    else:
+        unit.db.execute(sa.delete(links).where(former, links.c.person_id == taken))
+        unit.db.execute(sa.update(links).where(former).values(state="gone"))
     unit.upsert(aliases, [{"connection_id": connection, "alias": old, "remote_id": new}])
 
 

@@ -51,6 +51,7 @@ CONNECTOR = System(
     title="QuickBooks Online",
     settings=QuickBooksSettings,
     open=QuickBooks,
+    direction="pull",  # books are masters of legal data: what may be written there, the admin says field by field
     sandbox="connectors.quickbooks.sandbox:create",
     oauth=OAUTH,
 )

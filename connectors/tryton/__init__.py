@@ -46,5 +46,6 @@ CONNECTOR = System(
     title="Tryton",
     settings=TrytonSettings,
     open=connect,
+    direction="pull",  # books are masters of legal data: what may be written there, the admin says field by field
     sandbox="connectors.tryton.sandbox:create",
 )

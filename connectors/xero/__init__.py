@@ -64,6 +64,7 @@ CONNECTOR = System(
     title="Xero",
     settings=XeroSettings,
     open=Xero,
+    direction="pull",  # books are masters of legal data: what may be written there, the admin says field by field
     sandbox="connectors.xero.sandbox:create",
     oauth=OAUTH,
 )
