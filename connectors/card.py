@@ -229,6 +229,15 @@ def problem_id(text: str) -> str | None:
     return f"its id {wrong}" if wrong else None
 
 
+def unstorable(value: Any) -> str | None:
+    """Why this JSON value cannot be stored, in words for an admin; None where it can."""
+    try:
+        raw = orjson.dumps(value)
+    except TypeError as error:
+        return _flaw(value, ()) or f"it cannot be stored as JSON ({error})"
+    return _flaw(value, ()) if b"\\u0000" in raw else None
+
+
 _SURELY_SMALL: Final = 4 * MAX_ELEMENTS
 """Bytes of JSON in which no bound can be broken: even empty elements take more each."""
 _MAX_DEPTH: Final = 200

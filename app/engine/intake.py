@@ -6,6 +6,7 @@ record by record, and writes everything at once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,7 +25,18 @@ from app.store.consents import Entry
 from app.store.links import Brief, Link
 from app.store.people import Person
 from app.store.store import Unit
-from connectors.card import SLOT, Card, Equivalence, Path, card_of, digest, leaves, problem
+from connectors.card import (
+    SLOT,
+    Card,
+    Equivalence,
+    Path,
+    card_of,
+    digest,
+    leaves,
+    problem,
+    problem_id,
+    unstorable,
+)
 from connectors.consent import Consent
 from connectors.contract import Record
 
@@ -69,7 +81,7 @@ class Intake:
         settling: these have waited; what they take away may be taken now. Otherwise a record that takes something away
         is parked for the end of the run, where the brake looks at all of them together.
         """
-        arrivals = {record.id: record for record in records}
+        arrivals = self._storable(records)
         self._follow_aliases(arrivals.values())
         self._alive.update(record.id for record in arrivals.values() if record.card is not None)
         known = links.briefs(self.unit, self.session.id, arrivals)
@@ -80,6 +92,19 @@ class Intake:
         self._proven()
         self._news(changed, settling)
         self._strangers(strangers)
+
+    def _storable(self, records: Iterable[Record]) -> dict[str, Record]:
+        """Those that can be told from others and kept, by id; the rest is refused under a name of ours."""
+        found: dict[str, Record] = {}
+        for record in records:
+            memory = unstorable([record.version, record.raw])
+            if reason := problem_id(record.id):
+                self._refused[nameless(record.id)] = reason
+            elif memory:
+                self._refused[record.id] = f"what its connector keeps of it {memory}"
+            else:
+                found[record.id] = replace(record, aliases=[a for a in record.aliases if not problem_id(a)])
+        return found
 
     def _follow_aliases(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -467,6 +492,11 @@ def _values(card: Card, eq: Equivalence) -> list[Any]:
         for path, value in leaves(card).items()
         if path[-1] != SLOT
     )
+
+
+def nameless(remote_id: str) -> str:
+    """A name for a record whose own id cannot be stored."""
+    return "unnamed-" + hashlib.blake2b(remote_id.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
 def record_json(record: Record) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 from app.core import guard, identity
-from app.engine.intake import Intake, record_of
+from app.engine.intake import Intake, nameless, record_of
 from app.engine.world import Session
 from app.store import connections, journal, links, outbox, people, runs
 from app.store.links import Brief, Link
 from app.store.people import Person
 from app.store.store import Unit
+from connectors.card import problem_id
 from connectors.contract import Page, Record, batched
 from connectors.errors import CursorExpired
 
@@ -73,7 +74,7 @@ def _read(session: Session, cursor: Any) -> None:
 def gather(session: Session, page: Page) -> list[Record]:
     """The page's records, and those that it only listed and whose version we do not know."""
     records = list(page.records)
-    wanted = {remote: version for remote, version in page.listed.items() if version is not None}
+    wanted = {remote: v for remote, v in page.listed.items() if v is not None and not problem_id(remote)}
     if wanted:
         with session.store.read() as unit:
             known = links.briefs(unit, session.id, wanted)
@@ -95,8 +96,10 @@ def take_page(session: Session, unit: Unit, page: Page, records: list[Record], l
     intake.take(records)
     intake.flush()
     listing.named.update(page.listed)
+    runs.refuse(unit, session.id, {nameless(r): reason for r in page.listed if (reason := problem_id(r))})
     listing.named.update(record.id for record in records)
-    runs.unpark_gone(unit, session.id, page.listed.keys() - {r.id for r in records if r.card is None})
+    listed = {remote for remote in page.listed if not problem_id(remote)}
+    runs.unpark_gone(unit, session.id, listed - {r.id for r in records if r.card is None})
     listing.done += len(records) or len(page.listed)
     session.tally.pulled += len(records)
     if page.complete:

@@ -22,7 +22,7 @@ from app.store.links import Link
 from app.store.outbox import MAX_ATTEMPTS, Due
 from app.store.people import Person
 from app.store.store import Unit
-from connectors.card import Card, leaves
+from connectors.card import Card, leaves, problem, problem_id, unstorable
 from connectors.consent import Consent
 from connectors.contract import Outcome, Push, Record
 from connectors.errors import Error, Missing, Stale, Uncertain
@@ -232,6 +232,10 @@ def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Se
     assert record is not None
     if task.owed is None:
         return _deleted(session, unit, task)
+    if wrong := _flaw(record):
+        outbox.set_aside(unit, session.id, task.person.id, f"it was written, but its answer cannot be taken: {wrong}")
+        session.tally.aside += 1
+        return "done"
     if task.link is not None and not _moved(session, unit, task, task.link, record):
         return "done"
     if task.link is not None:
@@ -242,6 +246,11 @@ def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Se
         session.tally.created += 1
         return _heeded(session, unit, task, record)
     return "done"
+
+
+def _flaw(record: Record) -> str | None:
+    """Why an answer cannot be stored."""
+    return problem_id(record.id) or problem(record.card or EMPTY) or unstorable([record.version, record.raw])
 
 
 def _moved(session: Session, unit: Unit, task: Task, link: Link, record: Record) -> bool:
