@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import carddav, engine
+from benchmarks import carddav, engine, requests
 from benchmarks.figure import Figure
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -21,7 +21,7 @@ def main() -> int:
     """0 where every target was met, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--sizes", default="1000,10000,100000", help="numbers of contacts, smallest first")
-    parser.add_argument("--only", choices=["engine", "carddav"], help="one part")
+    parser.add_argument("--only", choices=["engine", "carddav", "requests"], help="one part")
     parser.add_argument("--runs", type=int, default=3, help="paired runs against vdirsyncer")
     chosen = parser.parse_args()
     console = Console(stderr=True)
@@ -35,10 +35,12 @@ def main() -> int:
 
 
 def _figures(sizes: list[int], only: str | None, runs: int) -> Iterator[Figure]:
-    if only != "carddav":
+    if only in (None, "engine"):
         yield from engine.measure(sizes)
-    if only != "engine":
+    if only in (None, "carddav"):
         yield from carddav.measure(runs)
+    if only in (None, "requests"):
+        yield from requests.measure()
 
 
 def _show(figures: list[Figure]) -> None:
