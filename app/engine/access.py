@@ -106,11 +106,11 @@ def change_user(
     hashed = hash_password(name, password) if password is not None else None
     with store.begin(durable=True) as unit:
         user = _user(unit, name)
-        values = {"role": role, "enabled": enabled, "password": hashed}
         if hashed is not None or enabled:
-            values |= {"failures": 0}
-            access.update_user(unit, user.id, locked=None)
-        access.update_user(unit, user.id, **{key: value for key, value in values.items() if value is not None})
+            access.update_user(unit, user.id, failures=0, locked=None)
+        password = hashed or user.password
+        enabled = user.enabled if enabled is None else enabled
+        access.update_user(unit, user.id, role=role or user.role, enabled=enabled, password=password)
         access.revoke_kind(unit, "session", user.id)
         _must_have_admin(unit)
         return _user(unit, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from app.core.shape import entered, shape
 from app.engine.run import LEASE, Busy
 from app.engine.world import World
 from app.store import connections, journal, links, outbox, people, runs
+from app.store.connections import Connection
 from app.store.journal import Conflict
 from app.store.people import Person
 from app.store.store import Unit
@@ -28,25 +29,50 @@ def decide(world: World, conflict: int, side: Literal["ours", "theirs"], actor: 
     Raises LookupError where there is none of that number, ValueError where it cannot be decided (any more).
     """
     with world.store.begin(durable=True) as unit:
-        found = journal.get_conflict(unit, conflict)
-        if found is None:
-            raise LookupError(f"there is no conflict {conflict}")
-        clash, is_open = found
-        person = people.load(unit, [clash.person_id])[clash.person_id]
-        if not is_open:
-            raise ValueError(
-                f"conflict {conflict} is settled already ({clash.kept}); to change the value: "
-                f"concord people edit {person.uid[:8]} PATH=VALUE"
-            )
-        _must_live(person)
+        clash, person = _open(unit, conflict)
         if side == "theirs":
             path, value = _theirs(unit, person, clash)
             card = _edited(person.card, {path: value})
             if card != person.card:
                 store_edit(unit, world, person, card, actor)
-        _forget_sent(unit, clash.person_id, clash.connection_id, clash.path)
-        outbox.owe(unit, [clash.connection_id], [clash.person_id])
-        journal.close_conflict(unit, conflict, side)
+        _close(unit, clash, side)
+
+
+def decide_by_value(world: World, conflict: int, value: Any, actor: str) -> None:
+    """Settle an open conflict with a value that neither side had; None clears.
+
+    Raises LookupError where there is none of that number, ValueError where it cannot be decided (any more) or so.
+    """
+    with world.store.begin(durable=True) as unit:
+        clash, person = _open(unit, conflict)
+        if not clash.path:
+            raise ValueError("this conflict is about the whole person; say ours or theirs")
+        card = _entered(person, {clash.path: value})
+        if card != person.card:
+            store_edit(unit, world, person, card, actor)
+        _close(unit, clash, "ours")
+
+
+def _open(unit: Unit, conflict: int) -> tuple[Conflict, Person]:
+    """An open conflict and the living person that it is about."""
+    found = journal.get_conflict(unit, conflict)
+    if found is None:
+        raise LookupError(f"there is no conflict {conflict}")
+    clash, is_open = found
+    person = people.load(unit, [clash.person_id])[clash.person_id]
+    if not is_open:
+        raise ValueError(
+            f"conflict {conflict} is settled already ({clash.kept}); to change the value: "
+            f"concord people edit {person.uid[:8]} PATH=VALUE"
+        )
+    _must_live(person)
+    return clash, person
+
+
+def _close(unit: Unit, clash: Conflict, side: Literal["ours", "theirs"]) -> None:
+    _forget_sent(unit, clash.person_id, clash.connection_id, clash.path)
+    outbox.owe(unit, [clash.connection_id], [clash.person_id])
+    journal.close_conflict(unit, clash.id, side)
 
 
 def _theirs(unit: Unit, person: Person, clash: Conflict) -> tuple[Path, Any]:
@@ -99,16 +125,22 @@ def edit(world: World, uid: str, values: Mapping[Path, Any], actor: str, *, rev:
         if rev is not None and rev != person.rev:
             raise Outdated(f"{uid} is at revision {person.rev} by now, not {rev}; read it again")
         _must_live(person)
-        read = {path: entered(path, value) for path, value in values.items()}
-        for path, value in read.items():
-            if value is None and path[0] != "keywords" and not any(p[: len(path)] == path for p in leaves(person.card)):
-                raise ValueError(f"there is nothing at {'/'.join(path)} to be cleared")
-        card = _edited(person.card, read)
-        touched = {path[:2] for path in values if path[0] in VALUE}
-        reason = shape(card_of({p: v for p, v in leaves(card).items() if p[:2] in touched})) or problem(card)
-        if reason:
-            raise ValueError(reason)
+        card = _entered(person, values)
         return store_edit(unit, world, person, card, actor) if card != person.card else person
+
+
+def _entered(person: Person, values: Mapping[Path, Any]) -> Card:
+    """The person's card with what a human entered. Raises ValueError with what is wrong with it."""
+    read = {path: entered(path, value) for path, value in values.items()}
+    for path, value in read.items():
+        if value is None and path[0] != "keywords" and not any(p[: len(path)] == path for p in leaves(person.card)):
+            raise ValueError(f"there is nothing at {'/'.join(path)} to be cleared")
+    card = _edited(person.card, read)
+    touched = {path[:2] for path in values if path[0] in VALUE}
+    reason = shape(card_of({p: v for p, v in leaves(card).items() if p[:2] in touched})) or problem(card)
+    if reason:
+        raise ValueError(reason)
+    return card
 
 
 def _edited(card: Card, values: Mapping[Path, Any]) -> Card:
@@ -161,12 +193,49 @@ def retry(world: World, name: str) -> int:
     Raises LookupError, and Busy while the connection runs.
     """
     with world.store.begin(durable=True) as unit:
-        connection = connections.by_name(unit, name)
-        if connection is None:
-            raise LookupError(f"no connection is called {name!r}")
+        connection = _connection(unit, name)
         refused = runs.refusals(unit, connection.id)
         if refused:
             # They are read again with the next full listing, and stand here until they are taken.
             stand_still(world, unit, name)
             connections.update(unit, connection.id, cursor=None)
         return outbox.retry(unit, connection.id) + len(refused)
+
+
+# --- one thing that was set aside
+
+
+def retry_push(world: World, name: str, uid: str) -> None:
+    """Try again to write this person there. Raises LookupError where that was not set aside."""
+    _push_aside(world, name, uid, outbox.retry_one)
+
+
+def leave_out(world: World, name: str, uid: str) -> None:
+    """This person, whom the connection would not take, is not written there until a human says so. Raises LookupError
+    where that was not set aside."""
+    _push_aside(world, name, uid, lambda unit, connection, person: outbox.hold(unit, connection, [person]))
+
+
+def _push_aside(world: World, name: str, uid: str, then: Callable[[Unit, int, int], None]) -> None:
+    with world.store.begin(durable=True) as unit:
+        connection, person = _connection(unit, name), people.by_uid(unit, uid)
+        aside = {found.person_id for found in outbox.aside(unit, connection.id)}
+        if person is None or person.id not in aside:
+            raise LookupError(f"no person {uid!r} was set aside in {name}")
+        then(unit, connection.id, person.id)
+
+
+def forget_refusal(world: World, name: str, record: str) -> None:
+    """Say no more of this record until it changes there. Raises LookupError where it was not refused."""
+    with world.store.begin(durable=True) as unit:
+        connection = _connection(unit, name)
+        if record not in {found.remote_id for found in runs.refusals(unit, connection.id)}:
+            raise LookupError(f"no record {record!r} of {name} was refused")
+        runs.accept(unit, connection.id, [record])
+
+
+def _connection(unit: Unit, name: str) -> Connection:
+    connection = connections.by_name(unit, name)
+    if connection is None:
+        raise LookupError(f"no connection is called {name!r}")
+    return connection

@@ -171,6 +171,15 @@ def retry(unit: Unit, connection: int) -> int:
     return unit.db.execute(query).rowcount
 
 
+def retry_one(unit: Unit, connection: int, person: int) -> None:
+    """What was set aside of this person is tried again."""
+    unit.db.execute(
+        sa.update(pushes)
+        .where(_is(connection, person), pushes.c.state == "aside")
+        .values(state="owed", attempts=0, reason=None)
+    )
+
+
 def awaits(unit: Unit, connection: int, person: int) -> bool:
     """Is something on its way to this person there, which they may not know of?"""
     query = sa.select(pushes.c.state).where(_is(connection, person), pushes.c.state.in_(["owed", "sent"]))

@@ -1,0 +1,1 @@
+"""The admin API: reads the store, has the engine act, puts jobs. It speaks to no remote by itself."""
