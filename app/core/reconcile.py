@@ -11,7 +11,7 @@ So a remote may reformat, cut or reorder as it likes: what it shows is compared 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,14 +79,23 @@ def first_sight(view: Card, fit: Fit, policy: Policy) -> Merged:
 
 
 def merge(
-    card: Card, view: Card, seen: Card, sent: Card, *, fit: Fit, policy: Policy, arbiter: Arbiter, eq: Equivalence
+    card: Card,
+    view: Card,
+    seen: Card,
+    sent: Card,
+    *,
+    fit: Fit,
+    policy: Policy,
+    arbiter: Arbiter,
+    eq: Equivalence,
+    disputed: Collection[Path] = (),
 ) -> Merged:
-    """Merge what the remote shows now into the card.
+    """Merge what the remote shows now into the card. disputed: paths about which a human has yet to decide.
 
     All four are keyed by our element ids (`align`). With empty shadows it is a first meeting: a union that takes
     nothing away. What is accepted from the remote enters `sent`, so nothing is owed for it; what lost does not.
     """
-    work = _Merge(card, view, seen, sent, fit=fit, policy=policy, arbiter=arbiter, eq=eq)
+    work = _Merge(card, view, seen, sent, fit=fit, policy=policy, arbiter=arbiter, eq=eq, disputed=disputed)
     work.elements()
     work.values()
     work.full_name()
@@ -107,8 +116,9 @@ class _Merge:
         policy: Policy,
         arbiter: Arbiter,
         eq: Equivalence,
+        disputed: Collection[Path],
     ) -> None:
-        self.fit, self.policy, self.arbiter, self.eq = fit, policy, arbiter, eq
+        self.fit, self.policy, self.arbiter, self.eq, self.disputed = fit, policy, arbiter, eq, disputed
         self.card, self.view = card, view
         self.ours = leaves(card)
         self.then, self.now = leaves(seen), leaves(view)
@@ -187,6 +197,8 @@ class _Merge:
             self.agreed.add(path)
         elif after is None and self.policy.blanks == "keep":
             self.rejected.add(path)
+        elif path in self.disputed and ours is not None and after is not None:
+            self._clash(path, ours, after)
         elif not self._we_changed([path]) or (ours is None and path not in self.sent):
             self._accept(path, ours, after)
         else:
@@ -271,12 +283,22 @@ def outdates(changed: Iterable[Path]) -> bool:
     return bool(names) and FULL not in names
 
 
-def owed(card: Card, seen: Card, sent: Card, *, fit: Fit, policy: Policy, eq: Equivalence) -> Owed | None:
-    """What must be written to a record so that it shows the card again; None where nothing is owed."""
+def owed(
+    card: Card,
+    seen: Card,
+    sent: Card,
+    *,
+    fit: Fit,
+    policy: Policy,
+    eq: Equivalence,
+    disputed: Collection[Path] = (),
+) -> Owed | None:
+    """What must be written to a record so that it shows the card again; None where nothing is owed. disputed: paths
+    about which a human has yet to decide; they stay as they are."""
     desired, before = leaves(fit(card, seen)), leaves(sent)
     paths = frozenset(
         path
-        for path in {*desired, *before}
+        for path in {*desired, *before} - {*disputed}
         if policy.pushes(path[0]) and not eq.same(path, desired.get(path), before.get(path))
     )
     if not paths:

@@ -7,7 +7,7 @@ record by record, and writes everything at once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -218,6 +218,9 @@ class Intake:
             policy=self.session.policy,
             arbiter=arbiter(self.unit, self.session, person.id, at),
             eq=self.eq,
+            disputed=journal.disputed(self.unit, self.session.id, [person.id]).get(person.id, ())
+            if self.session.policy.ask
+            else (),
         )
 
     def _apply(self, person: Person, news: News, merged: Merged, link: Link | None, *, revive: bool = False) -> None:
@@ -434,6 +437,11 @@ class Intake:
         )
 
     # -- the writing
+
+    @property
+    def own(self) -> Set[int]:
+        """The persons who, as it turned out, are owed to this very connection."""
+        return self._own
 
     def flush(self) -> None:
         """Write everything that was decided."""

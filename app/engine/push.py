@@ -6,7 +6,7 @@ run knows what may have happened, and looks before it sends anything again (`rec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Literal
@@ -17,12 +17,12 @@ from app.core.reconcile import EMPTY, Owed, answered, owed, owed_create
 from app.engine import consents
 from app.engine.intake import Intake, news_of
 from app.engine.world import Session
-from app.store import links, outbox, people, runs
+from app.store import journal, links, outbox, people, runs
 from app.store.links import Link
 from app.store.outbox import MAX_ATTEMPTS, Due
 from app.store.people import Person
 from app.store.store import Unit
-from connectors.card import Card, leaves, problem, problem_id, unstorable
+from connectors.card import Card, Path, leaves, problem, problem_id, unstorable
 from connectors.consent import Consent
 from connectors.contract import Outcome, Push, Record
 from connectors.errors import Error, Missing, Stale, Uncertain
@@ -72,10 +72,12 @@ def prepare(session: Session, unit: Unit, persons: Sequence[int]) -> Prepared:
     waiting = runs.waiting(unit, session.id, [link.remote_id for each in held.values() for link in each])
     prepared = Prepared([], [], [])
     known = _ledger(session, unit, found, held)
+    disputed = journal.disputed(unit, session.id, persons) if session.policy.ask else {}
     for id_ in persons:
         if any(link.remote_id in waiting for link in held.get(id_, ())):
             continue  # what the record brought comes first; owed until then
-        tasks = [*_tasks(session, found[id_], held.get(id_, []), prepared.level, known)]
+        asked = disputed.get(id_, set())
+        tasks = [*_tasks(session, found[id_], held.get(id_, []), prepared.level, known, asked)]
         prepared.tasks += tasks if len(tasks) == 1 else [replace(task, alone=False) for task in tasks]
         if not tasks:
             prepared.settled.append(id_)
@@ -93,7 +95,12 @@ def _ledger(
 
 
 def _tasks(
-    session: Session, person: Person, held: Sequence[Link], level: list[Link], known: Ledger | None
+    session: Session,
+    person: Person,
+    held: Sequence[Link],
+    level: list[Link],
+    known: Ledger | None,
+    disputed: Collection[Path],
 ) -> Iterator[Task]:
     policy, can = session.policy, session.connector.capabilities
     live = [link for link in held if link.state == "live"]
@@ -104,7 +111,15 @@ def _tasks(
             yield from (Task(person, link, None) for link in live)
         return
     for link in live:
-        change = owed(person.card, link.seen, link.sent, fit=session.connector.fit, policy=policy, eq=session.world.eq)
+        change = owed(
+            person.card,
+            link.seen,
+            link.sent,
+            fit=session.connector.fit,
+            policy=policy,
+            eq=session.world.eq,
+            disputed=disputed,
+        )
         said = known.due(person.id, of_json(link.consents), can.optins) if known else []
         if change is None and not said:
             continue
@@ -239,7 +254,8 @@ def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Se
     if task.link is not None and not _moved(session, unit, task, task.link, record):
         return "done"
     if task.link is not None:
-        _updated(session, unit, task, task.link, task.owed, outcome)
+        if _updated(session, unit, task, task.link, task.owed, outcome):
+            task = replace(task, alone=False)  # the answer told of more that is owed
         session.tally.written += 1
         return _heeded(session, unit, task, record)
     if _created(session, unit, task, task.owed.card, outcome):
@@ -321,8 +337,9 @@ def _created(session: Session, unit: Unit, task: Task, sent: Card, outcome: Outc
     return True
 
 
-def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed, outcome: Outcome) -> None:
-    """Our write was answered. Where the answer differs beyond what we wrote, somebody else wrote too."""
+def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed, outcome: Outcome) -> bool:
+    """Our write was answered. Where the answer differs beyond what we wrote, somebody else wrote too, or an address
+    came with marks of its own. True where the record is owed something for that."""
     record = outcome.record
     assert record is not None
     assert record.card is not None
@@ -334,11 +351,12 @@ def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed,
     runs.keep_blobs(unit, record.blobs)
     if leaves(expected) == leaves(answer) and [p[:3] for p in places] == [p[:3] for p in shown]:
         links.save(unit, [replace(saved, prior=link.digest, digest=saved.digest if outcome.proven else None)])
-        return
+        return False
     links.save(unit, [replace(saved, seen=expected, modified=link.modified, digest=None)])
     intake = Intake(session, unit)
     intake.take([record])
     intake.flush()
+    return task.person.id in intake.own
 
 
 def link_of(

@@ -3,7 +3,7 @@ go. And the conflicts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -103,7 +103,10 @@ def last_change(unit: Unit, person: int, at: Path) -> tuple[int | None, datetime
     return (row[0], row[1]) if row else None
 
 
-def record_conflicts(unit: Unit, rows: Sequence[Conflict]) -> None:
+def record_conflicts(unit: Unit, found: Sequence[Conflict]) -> None:
+    """Write them down. A question that is open keeps its number and has the values as they are now; what they were is
+    history."""
+    rows = [row for row in found if row.kept != "ask" or not _goes_on(unit, row)]
     unit.insert(
         conflicts,
         [
@@ -120,6 +123,20 @@ def record_conflicts(unit: Unit, rows: Sequence[Conflict]) -> None:
             for row in rows
         ],
     )
+
+
+def _goes_on(unit: Unit, row: Conflict) -> bool:
+    """Is it the same question as one that waits for a human?"""
+    same = (conflicts.c.person_id == row.person_id) & (conflicts.c.connection_id == row.connection_id)
+    query = sa.select(conflicts).where(same, conflicts.c.path == pointer(row.path), conflicts.c.open)
+    asked = unit.db.execute(query).first()
+    if asked is None:
+        return False
+    former = {name: value for name, value in asked._mapping.items() if name != "id"}
+    unit.insert(conflicts, [{**former, "open": False, "kept": "ours"}])
+    now = {"ours": row.ours, "theirs": row.theirs, "at": unit.now}
+    unit.db.execute(sa.update(conflicts).where(conflicts.c.id == asked.id).values(**now))
+    return True
 
 
 def list_conflicts(
@@ -163,12 +180,15 @@ def close_conflict(unit: Unit, conflict: int, kept: Literal["ours", "theirs"]) -
     unit.db.execute(sa.update(conflicts).where(conflicts.c.id == conflict).values(open=False, kept=kept))
 
 
-def open_paths(unit: Unit, person: int, connection: int) -> set[Path]:
-    """Paths about which a human has yet to decide."""
-    query = sa.select(conflicts.c.path).where(
-        conflicts.c.person_id == person, conflicts.c.connection_id == connection, conflicts.c.open
+def disputed(unit: Unit, connection: int, persons: Iterable[int]) -> dict[int, set[Path]]:
+    """Paths about which a human has yet to decide, by person."""
+    query = sa.select(conflicts.c.person_id, conflicts.c.path).where(
+        conflicts.c.connection_id == connection, conflicts.c.open, unit.among(conflicts.c.person_id, set(persons))
     )
-    return {path_of(path) for path in unit.db.execute(query).scalars()}
+    found: dict[int, set[Path]] = {}
+    for person, path in unit.db.execute(query):
+        found.setdefault(person, set()).add(path_of(path))
+    return found
 
 
 def erase(unit: Unit, person: int) -> None:

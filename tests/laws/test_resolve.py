@@ -62,6 +62,27 @@ def test_ours_is_the_card_as_it_is_now() -> None:
     assert numbers(world, "book") == numbers(world, "crm") == ["+49 30 777"]
 
 
+def test_what_waits_for_a_human_waits_whatever_happens() -> None:
+    """A later edit there neither wins nor is it overwritten, one here is not sent; it is still one question."""
+    world, clash = asked()
+    ours = numbers(world, "book")
+    Edit("crm", "value", "phones").do(world)
+    newest = numbers(world, "crm")
+    for _ in range(3):
+        world.round()
+    assert (numbers(world, "book"), numbers(world, "crm")) == (ours, newest)
+    (still,) = world.look(lambda unit: journal.list_conflicts(unit, only_open=True))
+    assert (still.id, still.theirs) == (clash.id, newest[0])
+    Edit("book", "value", "phones").do(world)
+    mine = numbers(world, "book")
+    for _ in range(3):
+        world.round()
+    assert (numbers(world, "book"), numbers(world, "crm")) == (mine, newest)
+    resolve.decide(world.engine, clash.id, "theirs", "me")
+    at_peace(world)
+    assert numbers(world, "book") == numbers(world, "crm") == newest
+
+
 def test_theirs_is_what_they_show_now() -> None:
     world, clash = asked()
     Edit("crm", "value", "phones").do(world)
