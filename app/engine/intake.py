@@ -180,6 +180,8 @@ class Intake:
         self._load({link.person_id for link in held.values()})
         for news in self._proofs:
             link = held[news.record.id]
+            if self.people[link.person_id].state == "erased":
+                continue  # nothing of theirs is kept
             assert news.record.card is not None
             view = align(news.record.card, [link.seen], self.eq, self.session.world.mint)
             answer = {**view, "groups": link.seen.get("groups", {})}

@@ -254,10 +254,9 @@ def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Se
     if task.link is not None and not _moved(session, unit, task, task.link, record):
         return "done"
     if task.link is not None:
-        if _updated(session, unit, task, task.link, task.owed, outcome):
-            task = replace(task, alone=False)  # the answer told of more that is owed
+        more = _updated(session, unit, task, task.link, task.owed, outcome)
         session.tally.written += 1
-        return _heeded(session, unit, task, record)
+        return _heeded(session, unit, replace(task, alone=task.alone and not more), record)
     if _created(session, unit, task, task.owed.card, outcome):
         session.tally.created += 1
         return _heeded(session, unit, task, record)
@@ -352,7 +351,8 @@ def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed,
     if leaves(expected) == leaves(answer) and [p[:3] for p in places] == [p[:3] for p in shown]:
         links.save(unit, [replace(saved, prior=link.digest, digest=saved.digest if outcome.proven else None)])
         return False
-    links.save(unit, [replace(saved, seen=expected, modified=link.modified, digest=None)])
+    # Without a version: what is now taken in is news, and not what became of our write.
+    links.save(unit, [replace(saved, seen=expected, modified=link.modified, digest=None, version=None)])
     intake = Intake(session, unit)
     intake.take([record])
     intake.flush()

@@ -82,7 +82,7 @@ def _run(
     if release:
         connection = replace(connection, cleared=world.store.clock() + timedelta(days=1))
     with world.store.begin() as unit:
-        run_id = runs.start(unit, connection.id)
+        run_id = runs.start(unit, connection.id, only_push=pulled is None)
     outcome, message = _attempt(world, connection, tally, run_id, fence, pulled)
     with world.store.begin() as unit:
         runs.finish(unit, run_id, outcome, message, tally.as_json())

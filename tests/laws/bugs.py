@@ -47,7 +47,7 @@ def bug(falls: Callable[[Path], None]) -> Callable[[Callable[[Patch], None]], Ca
 @bug(lambda _: law.test_what_is_cut_reformatted_or_forgotten_stays_in_the_card())
 def the_sent_card_is_stored_as_seen(patch: Patch) -> None:
     link_of = push.link_of
-    patch.setattr(push, "link_of", lambda *a, seen, sent: link_of(*a, seen=sent, sent=sent))
+    patch.setattr(push, "link_of", lambda *a, seen, sent, places: link_of(*a, seen=sent, sent=sent, places=places))
 
 
 @bug(lambda _: law.test_what_is_cut_reformatted_or_forgotten_stays_in_the_card())

@@ -666,3 +666,12 @@ def test_a_run_that_finds_nothing_to_do_leaves_no_journal() -> None:
     for name in world.remotes:
         Run(name).do(world)
     assert len(history(world)) == before
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+def test_an_edit_that_our_write_met_without_a_lock_is_heard_of(at: int) -> None:
+    """The CRM has no lock: its answer to our write shows that somebody wrote something else meanwhile."""
+    world = play(LawWorld(BOOK_AND_CRM), [Add("crm", ("phones", "notes")), Settle()])
+    play(world, [Edit("book", "value", "notes"), Run("book")])
+    play(world, [Run("crm", meanwhile=(at, Edit("crm", "value", "phones")))])
+    at_peace(world)
