@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from app.bootstrap import Application, split_secrets
 from app.core.policy import Deletes, Direction, Policy
 from app.engine.resolve import stand_still
 from app.engine.run import session_for
 from app.engine.world import Tally, policy_json, policy_of
+from app.jobs.receiving import with_key
+from app.jobs.schedule import check_quiet, check_schedule
 from app.store import connections, links, outbox
 from app.store.connections import Connection
 from app.store.store import Unit
@@ -31,9 +33,7 @@ FIELDS = frozenset({*VALUE, "name", "keywords", "kind"})
 BESIDE = {"consent", "purchases"}
 """What is kept beside the card, and has a direction of its own."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-EVERY = re.compile(r"(\d+)([smhd])")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Place = tuple[str | int, ...]
 
@@ -65,6 +65,8 @@ class Entry(BaseModel):
     system: str
     settings: dict[str, Any] = Field(default_factory=dict)
     every: str | None = None
+    quiet: str | None = None
+    hook: SecretStr | None = None
     approve: Literal["ask", "auto"] = "ask"
     direction: Direction | None = None
     fields: dict[str, Direction] = Field(default_factory=dict)
@@ -95,8 +97,15 @@ class Entry(BaseModel):
     @field_validator("every")
     @classmethod
     def _every(cls, value: str | None) -> str | None:
-        if value is not None and not EVERY.fullmatch(value):
-            raise ValueError("a number and a unit, as in 30s, 5m, 1h or 1d")
+        if value is not None:
+            check_schedule(value)
+        return value
+
+    @field_validator("quiet")
+    @classmethod
+    def _quiet(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_quiet(value)
         return value
 
     @field_validator("conflicts")
@@ -138,14 +147,6 @@ class Declared:
     entry: Entry
     system: System
     settings: Settings
-
-
-def seconds(every: str) -> float:
-    """How long "5m" is."""
-    found = EVERY.fullmatch(every)
-    if found is None:
-        raise ValueError(f"{every!r} is no interval")
-    return float(found[1]) * _SECONDS[found[2]]
 
 
 # --- reading
@@ -297,10 +298,11 @@ def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connect
     entry = declared.entry
     settings, hidden = split_secrets(declared.system, declared.settings)
     wanted = {"settings": settings, "policy": policy_json(entry.policy(declared.system)), "schedule": entry.every}
-    wanted["approve"] = entry.approve
+    wanted |= {"approve": entry.approve, "quiet": entry.quiet}
     if stored is None:
         secret = app.keyring.encrypt(hidden) if hidden else None
-        connections.add(unit, name=entry.name, system=entry.system, state="new", secrets=secret, **wanted)
+        hook = with_key(app.keyring, None, entry.hook) if entry.hook else None
+        connections.add(unit, name=entry.name, system=entry.system, state="new", secrets=secret, hook=hook, **wanted)
         return Applied(entry.name, entry.system, "created", entry.approve)
     if stored.system != entry.system:
         raise ValueError(
@@ -311,6 +313,8 @@ def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connect
     before = app.keyring.decrypt(stored.secrets) if stored.secrets else {}
     if any(before.get(name) != value for name, value in hidden.items()):
         changed["secrets"] = app.keyring.encrypt({**before, **hidden})
+    if entry.hook is not None and (receiving := with_key(app.keyring, stored.hook, entry.hook)) is not None:
+        changed["hook"] = receiving
     if changed:
         connections.update(unit, stored.id, **changed)
     if not changed or stored.state == "new":

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 PREFIX: Final = "CONCORD_"
 _SQLITE: Final = "sqlite:///"
@@ -47,12 +47,43 @@ class Settings(BaseModel):
         default=None,
         description="The country (two letters: DE) whose phone numbers are written without a country code.",
     )
+    timezone: str = Field(
+        default="UTC", description="The time zone of cron lines and quiet hours, by its IANA name: Europe/Berlin."
+    )
+    queue: Literal["local", "distributed"] = Field(
+        default="local",
+        description="Where jobs wait: in a table of Concord's own, or with Procrastinate (needs PostgreSQL).",
+    )
+    lanes: int = Field(default=8, ge=1, le=64, description="How many connections a process syncs at a time.")
+    keep_journal_days: int = Field(
+        default=0, ge=0, description="For how many days the journal, settled conflicts and runs are kept; 0: for ever."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is worth a line.")
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="How lines are written; auto: for people on a terminal, else JSON."
     )
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if value == "UTC":
+            return value
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is no time zone; use a name as in Europe/Berlin or UTC") from None
+        return value
+
+    @field_validator("queue")
+    @classmethod
+    def _brokered(cls, value: str, of: ValidationInfo) -> str:
+        if value == "distributed" and not str(of.data.get("database_url", "")).startswith("postgresql"):
+            raise ValueError("distributed needs CONCORD_DATABASE_URL to be a PostgreSQL database")
+        return value
+
+    @field_validator("log_level", "log_format", "queue", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value

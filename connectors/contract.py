@@ -315,6 +315,18 @@ class OAuth:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """How a remote that tells of news by webhook proves that it is it.
+
+    proves: (headers with small names, body as it came, key, now) -> is it the remote's own? None where it signs
+    nothing: then only the address is secret. signed: it always signs, so without the key nothing is believed.
+    """
+
+    proves: Callable[[Mapping[str, str], bytes, str, datetime], bool] | None = None
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class System:
     """A kind of remote as the registry knows it: one per connector package, named `CONNECTOR` there.
 
@@ -322,6 +334,7 @@ class System:
     oauth: how its users give us access, with settings `client_id`, `client_secret` and what `oauth.granted` brings;
         None where credentials are simply entered.
     direction: which way changes flow where the admin does not say (of books that must not be written: "pull").
+    webhook: how its webhooks are proved; without it they are taken unsigned, at an address that is a secret.
     sandbox: "package.module:function" that makes its sandbox (`create(**options)`), for demo, tests and developers.
     """
 
@@ -332,6 +345,7 @@ class System:
     direction: Literal["both", "pull", "push"] = "both"
     sandbox: str | None = None
     oauth: OAuth | None = None
+    webhook: Webhook | None = None
 
 
 def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

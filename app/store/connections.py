@@ -21,8 +21,8 @@ class Connection:
     settings: without secrets. secrets: the encrypted rest. policy: as JSON (see core.policy). schedule: "5m", a cron
     line, or None. approve: whether the first contact waits for a human. state "new": that has not been yet. reason: why
     it is paused. cleared: until when a human has released the brake. sales_cursor: the place up to which purchases were
-    read. memory: what its connector found out about the remote. quiet: "22:00-06:00", when nothing runs by itself. hook:
-    how its webhooks are known to be its own, encrypted.
+    read. memory: what its connector found out about the remote. quiet: "22:00-06:00", when nothing runs by itself.
+    hook: how its webhooks are known to be its own, encrypted.
     """
 
     id: int

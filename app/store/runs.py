@@ -39,8 +39,9 @@ class Refusal:
 # --- runs
 
 
-def start(unit: Unit, connection: int) -> int:
+def start(unit: Unit, connection: int, *, only_push: bool = False) -> int:
     row = {"connection_id": connection, "started": unit.now, "outcome": "running", "counters": {}}
+    row["scope"] = "push" if only_push else "sync"
     key = unit.db.execute(sa.insert(runs).values(**row)).inserted_primary_key
     assert key is not None
     return int(key[0])

@@ -276,6 +276,7 @@ runs = Table(
     _connection(),
     Column("started", Moment, nullable=False),
     Column("finished", Moment),
+    Column("scope", String(8), nullable=False, server_default="sync", comment="sync | push: it read nothing"),
     Column("outcome", String(16), nullable=False, comment="running | done | held | failed | paused | waiting"),
     Column("message", Text),
     Column("counters", Json, nullable=False),

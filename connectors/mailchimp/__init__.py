@@ -44,9 +44,10 @@ sandbox.
 
 from __future__ import annotations
 
-from connectors.contract import System
+from connectors.contract import System, Webhook
 from connectors.mailchimp.client import OAUTH, MailchimpSettings
 from connectors.mailchimp.connector import Mailchimp
+from connectors.webhooks import moment_and_body_signed_in
 
 CONNECTOR = System(
     name="mailchimp",
@@ -55,4 +56,5 @@ CONNECTOR = System(
     open=Mailchimp,
     sandbox="connectors.mailchimp.sandbox:create",
     oauth=OAUTH,
+    webhook=Webhook(moment_and_body_signed_in("x-mailchimp-signature")),
 )

@@ -42,9 +42,10 @@ Quirks, and what is done about them ("note" is the accounting note, part B; "Int
 - Purchases: an invoice is paid when nothing is left of its balance, void when voiding left nothing of it.
 """
 
-from connectors.contract import System
+from connectors.contract import System, Webhook
 from connectors.quickbooks.client import OAUTH, QuickBooksSettings
 from connectors.quickbooks.connector import QuickBooks
+from connectors.webhooks import body_signed_in
 
 CONNECTOR = System(
     name="quickbooks",
@@ -54,4 +55,5 @@ CONNECTOR = System(
     direction="pull",  # books are masters of legal data: what may be written there, the admin says field by field
     sandbox="connectors.quickbooks.sandbox:create",
     oauth=OAUTH,
+    webhook=Webhook(body_signed_in("intuit-signature"), signed=True),
 )

@@ -55,7 +55,8 @@ Purchases: ACCREC invoices and ACCRECCREDIT notes with their lines. Drafts and w
 AUTHORISED is open, VOIDED void; a deleted draft is gone. Amounts are Decimal as sent; credits are negative in total.
 """
 
-from connectors.contract import System
+from connectors.contract import System, Webhook
+from connectors.webhooks import body_signed_in
 from connectors.xero.client import OAUTH, XeroSettings
 from connectors.xero.connector import Xero
 
@@ -67,4 +68,5 @@ CONNECTOR = System(
     direction="pull",  # books are masters of legal data: what may be written there, the admin says field by field
     sandbox="connectors.xero.sandbox:create",
     oauth=OAUTH,
+    webhook=Webhook(body_signed_in("x-xero-signature"), signed=True),
 )

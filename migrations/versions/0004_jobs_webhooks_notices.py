@@ -107,6 +107,17 @@ def upgrade() -> None:
             batch_op.f("ix_notices_subscription_id_state"), ["subscription_id", "state"], unique=False
         )
 
+    with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column(
+                "scope",
+                sa.String(length=8),
+                nullable=False,
+                server_default="sync",
+                comment="sync | push: it read nothing",
+            )
+        )
+
     with op.batch_alter_table("connections", schema=None) as batch_op:
         batch_op.add_column(
             sa.Column("quiet", sa.String(length=16), nullable=True, comment="22:00-06:00: when nothing runs by itself")
@@ -122,6 +133,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.drop_column("scope")
+
     with op.batch_alter_table("connections", schema=None) as batch_op:
         batch_op.drop_column("hook")
         batch_op.drop_column("quiet")
