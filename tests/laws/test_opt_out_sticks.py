@@ -4,6 +4,7 @@ evidence, and an opt-out reaches every place there is."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,12 +12,13 @@ from laws import at_peace
 from opting import Opt, Subscribe, Unmark, opting, outs, sticks
 from steps import Add, Edit, Rename, Run, Settle, Step, newcomers, play, runs
 from test_histories import share
-from world import LawWorld
+from world import LawWorld, marks
 
 from app.core.consent import of_json
 from app.engine.run import sync
 from app.store import consents, links
 from connectors.consent import ConsentState
+from connectors.memory import addressbook, crm, lister
 
 AT = st.sampled_from(["book", "crm", "mail", "list"])
 FEW = st.integers(0, 3)
@@ -169,3 +171,17 @@ def test_the_journal_of_consent_is_complete() -> None:
     held = world.look(lambda unit: links.of_people(unit, [1]))
     assert [of_json(link.consents) for link in held if link.consents]
     assert not outs(world)
+
+
+def test_an_address_that_our_own_write_brings_is_told_of_its_opt_out() -> None:
+    """The flag of a CRM is about all of somebody's mail; whoever comes to share the address shares that."""
+    kinds = {"book": addressbook(), "crm": crm(), "list": replace(lister(), consents={"email": "status"})}
+    world = play(LawWorld(kinds), [Add("crm", ()), Opt("crm"), Settle(), Add("book", ()), Settle()])
+    husband, wife = world.records("list")
+    (address,) = [mail["address"] for mail in (world.remotes["list"].card(husband) or {})["emails"].values()]
+    world.ledger.shared |= marks(address)
+    twin = next(r for r, card in world.remotes["book"].cards().items() if address not in str(card))
+    world.human("book", twin, lambda card: card["emails"]["1"].update(address=address))
+    play(world, [Settle()])
+    assert address in str(world.remotes["list"].card(wife))
+    assert world.remotes["list"].opted(wife, "email") == "withdrawn"

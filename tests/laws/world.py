@@ -167,7 +167,7 @@ class LawWorld:
         self.agreed = True
         """Nobody did anything since the systems last agreed."""
         profiles = kinds or {name: make() for name, make in KINDS.items()}
-        self.remotes = {name: MemoryRemote(profile, self.clock) for name, profile in profiles.items()}
+        self.remotes = {name: self._remote(profile) for name, profile in profiles.items()}
         self.connect = MemoryConnector
         self.store = Store(url, self._time)
         if create:
@@ -182,6 +182,9 @@ class LawWorld:
                 )
         for name in self.remotes:
             activate(self.engine, find(self.engine, name))
+
+    def _remote(self, profile: Profile) -> MemoryRemote:
+        return MemoryRemote(profile, self.clock)
 
     def restart_engine(self, owner: str) -> None:
         """A process of that name on our database and our remotes."""
