@@ -6,10 +6,10 @@ import gc
 import sys
 from collections.abc import Iterator
 
-from app.cli import connections, consent, files, people, syncing, upkeep
+from app.cli import connections, consent, files, people, syncing, upkeep, worker
 from app.cli.common import BAD_INPUT, FAILED, INTERRUPTED, PAUSED, app
 
-__all__ = ["app", "connections", "consent", "files", "main", "people", "syncing", "upkeep"]
+__all__ = ["app", "connections", "consent", "files", "main", "people", "syncing", "upkeep", "worker"]
 
 
 def main() -> None:
