@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from app import configure
 from app.settings import PREFIX, Settings
+from benchmarks import requests
 from connectors import errors, registry
 
 ROOT = Path(__file__).parents[2]
@@ -129,10 +131,10 @@ def test_the_settings_of_every_system_are_documented(system: str) -> None:
 
 
 class _Anything(Mapping[str, str]):
-    """An environment in which every variable is set."""
+    """An environment in which every variable is set, to what any system takes for a secret."""
 
     def __getitem__(self, key: str) -> str:
-        return "x" * 40
+        return "x" * 32 + "-us19"
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -195,6 +197,28 @@ def test_exit_codes_are_documented() -> None:
 def test_every_error_of_a_connector_is_documented() -> None:
     kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and kind.__base__ is errors.Error}
     assert kinds <= _first_column(_text("docs/errors-and-exit-codes.md"))
+
+
+# --- what a sync costs
+
+MANY = 1_000 if settings.default is settings.get_profile("long") else 100
+"""Contacts of a first sync. What silence and ten changes cost does not depend on them."""
+
+
+@pytest.mark.parametrize("name", requests.VARIANTS)
+def test_the_requests_that_a_page_tells_are_those_that_are_sent(name: str) -> None:
+    """The page's first syncs are of 1,000; they are counted anew by the long profile only."""
+    variant, counted = requests.VARIANTS[name], requests.count(name, MANY)
+    [told] = [line for line in _text("docs/connectors.md").splitlines() if line.startswith(f"| {variant.title} |")]
+    fresh = requests.row(variant.title, counted, variant.least(requests.MANY, requests.FEW))
+    columns = slice(None) if requests.MANY == MANY else slice(4, None)
+    assert told.split("|")[columns] == fresh.split("|")[columns]
+    assert all(ours >= least for ours, least in zip(counted, variant.least(MANY, requests.FEW), strict=True))
+
+
+def test_the_page_says_where_the_least_comes_from() -> None:
+    text = " ".join(_text("docs/connectors.md").split())
+    assert all(f"- **{variant.title}.** {variant.why}" in text for variant in requests.VARIANTS.values())
 
 
 # --- decisions

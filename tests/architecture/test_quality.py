@@ -257,9 +257,16 @@ def test_traffic_is_held_against_a_specification_or_a_real_server(name: str) -> 
 # --- the page
 
 
-def test_the_page_explains_the_rules_in_order() -> None:
+def test_the_page_explains_the_rules_in_order_and_names_who_is_exempt() -> None:
     page = (ROOT / "docs" / "connectors.md").read_text().partition("## The checklist")[2]
-    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == RULES
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", page, re.MULTILINE)
+    assert tuple(rule for rule, _ in rows) == RULES
+    assert dict(rows) == {rule: ", ".join(name for name in OURS if not done(name, rule)) or "—" for rule in RULES}
+
+
+def test_the_page_names_every_system() -> None:
+    page = (ROOT / "docs" / "connectors.md").read_text().partition("## What each can")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| \[(\w+)\]", page, re.MULTILINE)) == OURS
 
 
 def test_the_page_tells_what_each_system_can(opened: Opened) -> None:
