@@ -18,10 +18,11 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from app import logs
+from app.engine.look import Telling
 from app.engine.world import Tally, Unusable, World
 from app.secrets import BadKey, Keyring
 from app.settings import Settings, load
-from app.store import connections, runs
+from app.store import connections, runs, sealed
 from app.store.connections import Connection
 from app.store.store import Store
 from connectors import registry
@@ -53,7 +54,13 @@ class Application:
         progress: Callable[[str, str, int, int | None], None] = lambda connection, phase, done, total: None,
         at: Callable[[str], None] = lambda name: None,
     ) -> World:
-        """What the engine works with."""
+        """What the engine works with. How far it is can be read in the store, too, by whoever follows a run."""
+        told = Telling(self.store)
+
+        def tell(connection: str, phase: str, done: int, total: int | None) -> None:
+            progress(connection, phase, done, total)
+            told(connection, phase, done, total)
+
         return World(
             store=self.store,
             open=self.open,
@@ -61,7 +68,7 @@ class Application:
             uid=lambda: str(uuid.uuid4()),
             owner=f"{socket.gethostname()}:{os.getpid()}",
             eq=Equivalence(self.settings.region),
-            progress=progress,
+            progress=tell,
             at=at,
         )
 
@@ -128,6 +135,19 @@ class Application:
             stored = connections.secrets_of(unit, connection)
             hidden = self.keyring.decrypt(stored) if stored else {}
             connections.update(unit, connection, secrets=self.keyring.encrypt({**hidden, **changed}))
+
+    def rotate_secrets(self) -> int:
+        """Encrypt everything that is stored encrypted with the first key; how much that is. All or nothing.
+
+        Raises ValueError where there is one key only, BadKey where one that was used is missing.
+        """
+        if not self.settings.secrets_keys:
+            raise ValueError(
+                f"the only key is the one in {self.settings.key_file}; set CONCORD_SECRETS_KEYS to a new key, a comma "
+                "and that one, run this again, and take the old one away then"
+            )
+        with self.store.begin(durable=True) as unit:
+            return sealed.reseal(unit, lambda token: self.keyring.encrypt(self.keyring.decrypt(token)))
 
 
 def start(settings: Settings | None = None) -> Application:

@@ -6,10 +6,10 @@ import gc
 import sys
 from collections.abc import Iterator
 
-from app.cli import connections, consent, files, people, syncing, upkeep, worker
+from app.cli import access, connections, consent, files, people, serve, syncing, upkeep, worker
 from app.cli.common import BAD_INPUT, FAILED, INTERRUPTED, PAUSED, app
 
-__all__ = ["app", "connections", "consent", "files", "main", "people", "syncing", "upkeep", "worker"]
+__all__ = ["access", "app", "connections", "consent", "files", "main", "people", "serve", "syncing", "upkeep", "worker"]
 
 
 def main() -> None:
@@ -38,6 +38,7 @@ def _explain(error: Exception) -> int:
 def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
     from app.bootstrap import BadConnection
     from app.configure import BadFile
+    from app.engine.access import Taken
     from app.engine.resolve import Outdated
     from app.engine.run import Busy
     from app.engine.world import Unusable
@@ -50,5 +51,5 @@ def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
 
     yield (Unauthorised,), PAUSED
     yield (BadFile, BadSettings, BadConnection, UnknownSystem), BAD_INPUT
-    yield (LookupError, ValueError, FileNotFoundError, IsADirectoryError, PermissionError), BAD_INPUT
+    yield (LookupError, ValueError, Taken, FileNotFoundError, IsADirectoryError, PermissionError), BAD_INPUT
     yield (Error, Unusable, BadKey, StoreFull, Unopenable, WrongVersion, Outdated, Busy, OSError), FAILED

@@ -12,7 +12,7 @@ from app.core import consent, identity
 from app.engine import consents
 from app.engine.suppression import hashed
 from app.engine.world import World, policy_of
-from app.store import connections, journal, links, outbox, people, purchases, runs, suppressions
+from app.store import connections, idempotency, journal, links, outbox, people, purchases, runs, suppressions
 from app.store import consents as ledger
 from app.store.connections import Connection
 from app.store.links import Link
@@ -135,9 +135,14 @@ def everything(world: World, uid: str) -> dict[str, Any]:
                 for c in journal.list_conflicts(unit, person=person.id, limit=100_000)
             ],
             "consent": {"holds": said["holds"], "said": said["said"]},
-            "purchases": [_bought(found) for found in purchases.of_person(unit, person.id)],
+            "purchases": bought(unit, person),
             "photos": {uri: b64encode(runs.blob(unit, uri)).decode() for uri in sorted(photos)},
         }
+
+
+def bought(unit: Unit, person: Person) -> list[dict[str, Any]]:
+    """What a person bought, newest first, as JSON."""
+    return [_bought(found) for found in purchases.of_person(unit, person.id)]
 
 
 def _bought(found: purchases.Bought) -> dict[str, Any]:
@@ -197,6 +202,7 @@ def erase(world: World, uid: str, actor: str) -> list[Step]:
         purchases.erase(unit, person.id)
         runs.erase(unit, person.uid, [(x.connection_id, x.remote_id) for x in held])
         runs.drop_photos(unit, _photos(cards))
+        idempotency.forget(unit, person.uid)
         outbox.forget(unit, person.id)
         outbox.owe(unit, sorted({link.connection_id for link in held if link.state == "live"}), [person.id])
         return steps

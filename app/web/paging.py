@@ -25,7 +25,7 @@ class Page(BaseModel, Generic[T]):
     """Some of a listing."""
 
     items: list[T]
-    next: str | None = Field(None, description="The cursor of the next page; null: this is the last one.")
+    next: str | None = Field(default=None, description="The cursor of the next page; null: this is the last one.")
 
 
 def place(cursor: str | None, like: type[Any] = int) -> Any:

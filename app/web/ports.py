@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from app.engine.run import Report
 from app.engine.world import World
+from app.store.connections import Connection
 from app.store.store import Store
 
 Place = tuple[str | int, ...]
@@ -49,8 +50,13 @@ class Accounts(Protocol):
         """New values for secret settings. Raises LookupError, Invalid."""
         ...
 
-    def declared(self, name: str) -> dict[str, Any]:
-        """A connection as it could be declared, without secrets. Raises LookupError."""
+    def hook_address(self, name: str) -> str:
+        """A new address (a path) for the connection's webhooks; the former one is dead. It holds a secret. Raises
+        LookupError."""
+        ...
+
+    def declared(self, connection: Connection) -> dict[str, Any]:
+        """The connection as it could be declared, but for secret settings."""
         ...
 
 
@@ -67,8 +73,22 @@ class Files(Protocol):
         """Take the file in as the source of that name, and keep it. Raises errors.Refused, Busy, ValueError."""
         ...
 
-    def write(self, file: Path, format_: str, search: str) -> dict[str, int]:
-        """Write people to the file; what could not be written, by kind."""
+    def write(self, file: Path, format_: str, search: str) -> Written:
+        """Write the people who are found to the file."""
+        ...
+
+
+class Written(Protocol):
+    """What an export wrote. left_out: {what a format cannot hold: persons}."""
+
+    @property
+    def contacts(self) -> int:
+        """Persons in the file."""
+        ...
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """What is not in it."""
         ...
 
 

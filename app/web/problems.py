@@ -60,7 +60,7 @@ class Failure(HTTPException):
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How these answers are documented."""
+    """How these answers are documented, for a route."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -68,6 +68,11 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in sorted(statuses)
     }
+
+
+def openapi(*statuses: int) -> dict[str, dict[str, Any]]:
+    """How these answers are documented, in the document."""
+    return {str(status): text for status, text in responses(*statuses).items()}
 
 
 def problem(

@@ -1,0 +1,65 @@
+"""The daemon."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.common import app, running
+
+if TYPE_CHECKING:
+    from app.bootstrap import Application
+
+log = logging.getLogger(__name__)
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Where to listen; loopback unless a proxy with TLS stands before it.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8420,
+) -> None:
+    """Run the daemon: the API, and every connection at its interval, until it is told to end."""
+    with running() as application:
+        _serve(application, host, port)
+
+
+def _serve(application: Application, host: str, port: int) -> None:
+    import uvicorn
+
+    from app.daemon import build, first_token
+    from app.jobs.service import GRACE, Service
+
+    if host not in LOOPBACK:
+        log.warning("listening beyond this machine: put a proxy with TLS before it, or passwords travel in the clear")
+    file = first_token(application)
+    if file is not None:
+        log.warning(
+            "nobody may sign in yet: make the first admin with `concord users add NAME --role admin`, or by POST "
+            "/v1/users with the token in %s (good for a day)",
+            file,
+        )
+    service = Service(application)
+    server: uvicorn.Server
+    api = build(application, service.queue, lambda: server.should_exit)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            api,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            limit_concurrency=200,
+        )
+    )
+    service.start()
+    try:
+        server.run()
+    finally:
+        service.stop(GRACE)
