@@ -394,6 +394,8 @@ def _reread(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -
     records = [*session.connector.read(ids)]
     with session.store.begin() as unit:
         session.fence(unit)
+        held = links.load(unit, session.id, ids)
+        links.save(unit, consents.ours(session, unit, [*held.values()], records))
         intake = Intake(session, unit)
         intake.take(records)
         intake.flush()

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import test_crashes as crashes
 import test_each_law as law
+import test_opt_out_sticks as optout
+import test_unproven as unproven
 
-from app.core import guard, identity, reconcile
-from app.engine import intake, pull, push
+from app.core import consent, guard, identity, reconcile
+from app.engine import consents, intake, pull, push
 from app.store import connections, journal, outbox, runs
 from connectors.memory import MemoryConnector
 
@@ -236,3 +238,52 @@ def any_record_that_is_found_is_ours(patch: Patch) -> None:
 @bug(lambda folder: crashes.test_of_two_at_once_one_works_and_the_other_says_busy(folder))
 def two_may_sync_one_connection(patch: Patch) -> None:
     patch.setattr(runs, "take_lease", lambda unit, name, owner, seconds: True)
+
+
+# --- consent
+
+
+@bug(lambda _: optout.test_an_opt_out_in_the_crm_reaches_the_mailer())
+def an_opt_out_stays_where_it_was_said(patch: Patch) -> None:
+    patch.setattr(consents, "heard", lambda *_: [])
+
+
+@bug(lambda _: optout.test_a_list_imported_as_subscribed_subscribes_nobody_who_said_no())
+def the_last_word_counts_whatever_proves_it(patch: Patch) -> None:
+    patch.setattr(consent, "_counts", lambda act, now: True)
+
+
+@bug(lambda _: optout.test_a_sign_up_from_before_the_opt_out_lifts_nothing())
+def a_sign_up_is_as_old_as_our_knowing_of_it(patch: Patch) -> None:
+    heard = consents.heard
+
+    def late(session: Any, unit: Any, *more: Any) -> Any:
+        return [replace(entry, at=unit.now) for entry in heard(session, unit, *more)]
+
+    patch.setattr(consents, "heard", late)
+
+
+@bug(lambda _: optout.test_a_box_unticked_by_hand_is_ticked_again())
+def consent_is_no_news(patch: Patch) -> None:
+    """Only the card says whether a record changed."""
+    patch.setattr(intake, "news_of", lambda record: intake.News(record, intake.digest(record.card)))
+
+
+@bug(lambda _: optout.test_a_status_column_that_arrives_changed_trips_the_brake())
+def opt_outs_pass_the_brake(patch: Patch) -> None:
+    patch.setattr(intake.Intake, "_opts", lambda *_: False)
+
+
+@bug(lambda _: optout.test_a_new_record_of_somebody_who_said_no_is_made_opted_out())
+def a_new_record_is_told_later(patch: Patch) -> None:
+    patch.setattr(consent.Ledger, "known", lambda *_: [])
+
+
+@bug(lambda _: optout.test_a_write_whose_answer_was_lost_is_nobodys_word())
+def our_own_mark_is_taken_for_a_word(patch: Patch) -> None:
+    patch.setattr(consents, "ours", lambda *_: [])
+
+
+@bug(lambda _: unproven.test_what_became_of_a_write_is_no_edit("list", unproven.without("notes")))
+def what_became_of_a_trusted_write_is_an_edit(patch: Patch) -> None:
+    patch.setattr(intake.Intake, "_is_proof", staticmethod(lambda news, link: False))

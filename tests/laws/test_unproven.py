@@ -14,7 +14,6 @@ from steps import Add, Edit, Rename, Run, Settle, Step, newcomers, people, play,
 from test_histories import share
 from world import LawWorld
 
-from app.engine import intake
 from connectors.contract import Outcome, Push
 from connectors.memory import MemoryConnector, addressbook, crm, lister, tidy_phones, without
 
@@ -83,9 +82,3 @@ def test_an_edit_before_it_was_seen_is_an_edit(at: str) -> None:
 )
 def test_in_every_history(before: Sequence[Step], steps: Sequence[Step]) -> None:
     at_peace(play(hasty(), [*before, Settle(), *steps]))
-
-
-def test_this_would_fall_if_proofs_were_edits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake.Intake, "_is_proof", staticmethod(lambda news, link: False))
-    with pytest.raises(AssertionError):
-        test_what_became_of_a_write_is_no_edit("list", without("notes"))
