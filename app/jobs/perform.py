@@ -87,4 +87,5 @@ def _tell(report: Report) -> None:
     level = logging.INFO if report.outcome in ("done", "waiting") else logging.WARNING
     if report.quiet and report.outcome == "done":
         level = logging.DEBUG
-    log.log(level, "%s: %s", report.connection, report.message or report.outcome, extra=report.tally.as_json())
+    did = ", ".join(f"{name} {number}" for name, number in report.tally.as_json().items() if number)
+    log.log(level, "%s: %s (%s)", report.connection, report.message or report.outcome, did)

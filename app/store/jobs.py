@@ -170,8 +170,11 @@ def standings(unit: Unit, only: Sequence[int] | None = None) -> list[Standing]:
     newest = sa.select(sa.func.max(runs.c.id)).where(runs.c.connection_id == connections.c.id)
     query = (
         sa.select(*own, last.c.id, last.c.started, last.c.finished, reading.c.started, last.c.outcome)
-        .outerjoin(last, last.c.id == newest.scalar_subquery())
-        .outerjoin(reading, reading.c.id == newest.where(runs.c.scope == "sync").scalar_subquery())
+        .select_from(connections)
+        .outerjoin(last, last.c.id == newest.correlate(connections).scalar_subquery())
+        .outerjoin(
+            reading, reading.c.id == newest.where(runs.c.scope == "sync").correlate(connections).scalar_subquery()
+        )
         .order_by(connections.c.name)
     )
     if only is not None:
