@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     pass
 
 
+Uid = Annotated[str, typer.Argument(help="The person's uid, or its beginning.")]
+
+
 @people_app.callback()
 def people(
     context: typer.Context,
@@ -36,9 +39,7 @@ def people(
 
 
 @people_app.command("show")
-def show_person(
-    uid: Annotated[str, typer.Argument(help="The person's uid, or its beginning.")], json: Json = False
-) -> None:
+def show_person(uid: Uid, json: Json = False) -> None:
     """Show a person: the card, where it is linked, and everything that happened to it."""
     from app import show
     from app.engine import privacy
@@ -51,7 +52,7 @@ def show_person(
 
 @people_app.command()
 def edit(
-    uid: Annotated[str, typer.Argument(help="The person's uid, or its beginning.")],
+    uid: Uid,
     values: Annotated[list[str], typer.Argument(help='"PATH=VALUE", as in name/given=Zoë; no value clears it.')],
     json: Json = False,
 ) -> None:
@@ -68,6 +69,26 @@ def edit(
     with running() as application:
         person = resolve.edit(application.world(), uid, changes, "admin")
     say(json, f"{person.uid[:8]} is at revision {person.rev}", uid=person.uid, rev=person.rev)
+
+
+@people_app.command()
+def restore(uid: Uid, json: Json = False) -> None:
+    """Bring back a person who was deleted in some system; the records are made anew with the next sync."""
+    from app.engine import resolve
+
+    with running() as application:
+        person = resolve.restore(application.world(), uid, "admin")
+    say(json, f"{person.uid[:8]} lives again; now: [bold]concord sync[/]", uid=person.uid, state=person.state)
+
+
+@people_app.command()
+def release(uid: Uid, json: Json = False) -> None:
+    """Let a person whom a plan held back go to the systems after all."""
+    from app.engine import resolve
+
+    with running() as application:
+        names = resolve.release(application.world(), uid)
+    say(json, f"{uid} goes to {', '.join(names)} with the next sync", uid=uid, connections=names)
 
 
 @conflicts_app.callback()
@@ -122,7 +143,7 @@ def resolve(
 
 @people_app.command()
 def data(
-    uid: Annotated[str, typer.Argument(help="The person's uid, or its beginning.")],
+    uid: Uid,
     file: Annotated[Path, typer.Argument(help="Where to write it (JSON).")],
     json: Json = False,
 ) -> None:
@@ -139,7 +160,7 @@ def data(
 
 @people_app.command()
 def erase(
-    uid: Annotated[str, typer.Argument(help="The person's uid, or its beginning.")],
+    uid: Uid,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; otherwise only show what would be done.")] = False,
     json: Json = False,
 ) -> None:

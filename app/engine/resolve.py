@@ -97,7 +97,7 @@ def _must_live(person: Person) -> None:
         raise ValueError(f"{person.uid} was erased; nothing can be changed there any more")
     if person.state != "live":
         raise ValueError(
-            f"{person.uid} is {person.state}; it comes back when the contact is entered again in a connected system"
+            f"{person.uid} is {person.state}; bring them back first: concord people restore {person.uid[:8]}"
         )
 
 
@@ -141,6 +141,37 @@ def _entered(person: Person, values: Mapping[Path, Any]) -> Card:
     if reason:
         raise ValueError(reason)
     return card
+
+
+def restore(world: World, uid: str, actor: str) -> Person:
+    """A person that was deleted in some system lives on: made anew wherever the record is gone.
+
+    Raises LookupError, and ValueError where the person lives, or was erased.
+    """
+    with world.store.begin(durable=True) as unit:
+        person = people.by_uid(unit, uid)
+        if person is None:
+            raise LookupError(f"no person has the uid {uid!r}")
+        if person.state not in ("archived", "deleted"):
+            raise ValueError(f"{person.uid} is {person.state}; only who was deleted can be restored")
+        back = replace(person, rev=person.rev + 1, state="live")
+        people.update(unit, [back], {person.id: identity.keys_of(person.card, world.eq)})
+        journal.append(unit, [journal.Change(person.id, (), None, person.card, actor)])
+        links.forget_tombstones(unit, [c.id for c in connections.every(unit)], [person.id])
+        outbox.owe(unit, connections.receivers(unit, None), [person.id])
+        return back
+
+
+def release(world: World, uid: str) -> list[str]:
+    """A person that was held back from some systems goes there after all; to which. Raises LookupError, ValueError."""
+    with world.store.begin(durable=True) as unit:
+        person = people.by_uid(unit, uid)
+        if person is None:
+            raise LookupError(f"no person has the uid {uid!r}")
+        held = outbox.release(unit, person.id)
+        if not held:
+            raise ValueError(f"{person.uid} is held back from nowhere")
+        return sorted(c.name for c in connections.every(unit) if c.id in held)
 
 
 def _edited(card: Card, values: Mapping[Path, Any]) -> Card:

@@ -126,6 +126,14 @@ def hold(unit: Unit, connection: int, persons: Iterable[int]) -> None:
     unit.upsert(pushes, rows)
 
 
+def release(unit: Unit, person: int) -> set[int]:
+    """Where this person was held back, they are owed; the connections."""
+    held = pushes.c.person_id == person, pushes.c.state == "held"
+    found = set(unit.db.execute(sa.select(pushes.c.connection_id).where(*held)).scalars())
+    unit.db.execute(sa.update(pushes).where(*held).values(state="owed", attempts=0, since=unit.now))
+    return found
+
+
 _SETTLE_UNCHANGED = sa.delete(pushes).where(
     pushes.c.connection_id == sa.bindparam("connection"),
     pushes.c.person_id == sa.bindparam("person"),

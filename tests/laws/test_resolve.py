@@ -209,9 +209,9 @@ def test_who_was_deleted_is_not_edited() -> None:
     world, clash = asked()
     person = one(world)
     put(world, replace(person, state="archived"))
-    with pytest.raises(ValueError, match="comes back when"):
+    with pytest.raises(ValueError, match="people restore"):
         resolve.edit(world.engine, person.uid, {("name", "given"): "Zoë"}, "me")
-    with pytest.raises(ValueError, match="comes back when"):
+    with pytest.raises(ValueError, match="people restore"):
         resolve.decide(world.engine, clash.id, "theirs", "me")
     put(world, replace(person, state="erased", card={}))
     with pytest.raises(ValueError, match="erased"):
@@ -250,3 +250,40 @@ def test_refusals_stand_until_they_are_taken_and_a_retry_meets_no_run() -> None:
     world.remotes["book"].edit(long, {"notes": {"1": {"note": "short"}}})
     world.round()
     assert world.look(runs.refusals) == []
+
+
+# --- coming back
+
+
+@pytest.mark.parametrize("deletes", ["propagate", "archive"])
+def test_who_was_deleted_can_be_brought_back_everywhere(deletes: Any) -> None:
+    kinds = {"book": addressbook(), "crm": crm()}
+    world = play(LawWorld(kinds, policies={"crm": Policy(deletes=deletes)}), [Add("book", ("phones",))])
+    at_peace(world)
+    before = numbers(world, "book")
+    world.remotes["crm"].remove(world.records("crm")[0])
+    for _ in range(2):
+        world.round()
+    assert one(world).state == ("deleted" if deletes == "propagate" else "archived")
+    with pytest.raises(ValueError, match="people restore"):
+        resolve.edit(world.engine, one(world).uid, {("name", "given"): "Zoë"}, "me")
+    resolve.restore(world.engine, one(world).uid, "me")
+    for _ in range(2):
+        world.round()
+    assert numbers(world, "book") == numbers(world, "crm") == before
+    with pytest.raises(ValueError, match="is live"):
+        resolve.restore(world.engine, one(world).uid, "me")
+
+
+def test_who_was_held_back_can_be_let_go() -> None:
+    world = LawWorld({"book": addressbook(), "crm": crm()})
+    play(world, [Add("book", ("phones",))])
+    world.run("book")
+    with world.store.begin() as unit:
+        outbox.hold(unit, world.ids["crm"], [1])
+    world.round()
+    assert not world.records("crm")
+    assert resolve.release(world.engine, one(world).uid) == ["crm"]
+    at_peace(world)
+    with pytest.raises(ValueError, match="held back from nowhere"):
+        resolve.release(world.engine, one(world).uid)
