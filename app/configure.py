@@ -73,7 +73,7 @@ class Entry(BaseModel):
     conflicts: Annotated[
         str | dict[Literal["prefer"], str | list[str]] | list[str], Field(union_mode="left_to_right")
     ] = "newest"
-    deletes: Deletes = "propagate"
+    deletes: Deletes | None = None
     blanks: Literal["erase", "keep"] = "erase"
     filter: dict[str, list[str]] = Field(default_factory=dict)
 
@@ -134,7 +134,7 @@ class Entry(BaseModel):
             fields=self.fields,
             prefer=tuple(prefer),
             ask=self.conflicts == "ask",
-            deletes=self.deletes,
+            deletes=self.deletes or system.deletes,
             blanks=self.blanks,
             filter={name: tuple(values) for name, values in self.filter.items()},
         )

@@ -334,6 +334,7 @@ class System:
     oauth: how its users give us access, with settings `client_id`, `client_secret` and what `oauth.granted` brings;
         None where credentials are simply entered.
     direction: which way changes flow where the admin does not say (of books that must not be written: "pull").
+    deletes: what a deletion there means where the admin does not say (in books, that somebody is archived: "ignore").
     webhook: how its webhooks are proved; without it they are taken unsigned, at an address that is a secret.
     sandbox: "package.module:function" that makes its sandbox (`create(**options)`), for demo, tests and developers.
     """
@@ -343,6 +344,7 @@ class System:
     settings: type[Settings]
     open: Callable[[Any, Context], Connector]
     direction: Literal["both", "pull", "push"] = "both"
+    deletes: Literal["propagate", "archive", "ignore"] = "propagate"
     sandbox: str | None = None
     oauth: OAuth | None = None
     webhook: Webhook | None = None

@@ -53,6 +53,7 @@ CONNECTOR = System(
     settings=QuickBooksSettings,
     open=QuickBooks,
     direction="pull",  # books are masters of legal data: what may be written there, the admin says field by field
+    deletes="ignore",  # who is archived in the books is no contact that somebody deleted
     sandbox="connectors.quickbooks.sandbox:create",
     oauth=OAUTH,
     webhook=Webhook(body_signed_in("intuit-signature"), signed=True),

@@ -47,5 +47,6 @@ CONNECTOR = System(
     settings=TrytonSettings,
     open=connect,
     direction="pull",  # books are masters of legal data: what may be written there, the admin says field by field
+    deletes="ignore",  # who is archived in the books is no contact that somebody deleted
     sandbox="connectors.tryton.sandbox:create",
 )

@@ -66,6 +66,7 @@ CONNECTOR = System(
     settings=XeroSettings,
     open=Xero,
     direction="pull",  # books are masters of legal data: what may be written there, the admin says field by field
+    deletes="ignore",  # who is archived in the books is no contact that somebody deleted
     sandbox="connectors.xero.sandbox:create",
     oauth=OAUTH,
     webhook=Webhook(body_signed_in("x-xero-signature"), signed=True),

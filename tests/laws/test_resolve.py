@@ -287,3 +287,15 @@ def test_who_was_held_back_can_be_let_go() -> None:
     at_peace(world)
     with pytest.raises(ValueError, match="held back from nowhere"):
         resolve.release(world.engine, one(world).uid)
+
+
+def test_a_uid_is_known_whole_although_another_begins_with_it() -> None:
+    world = LawWorld({"book": addressbook(), "crm": crm()})
+    play(world, [Add("book"), Add("book")])
+    world.run("book")
+    with world.store.begin() as unit:
+        [first, second] = people.search(unit)
+        for person, uid in ((first, "uid-of-one"), (second, "uid-of-one-more")):
+            unit.db.exec_driver_sql("update people set uid = ? where id = ?", (uid, person.id))
+    found = world.look(lambda unit: [people.by_uid(unit, uid) for uid in ("uid-of-one", "uid-of-one-m", "uid-of")])
+    assert [person and person.id for person in found] == [first.id, second.id, None]
