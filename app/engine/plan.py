@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.core.consent import of_json
 from app.engine.pull import Listing, gather, settle_some, take_page, too_much
 from app.engine.push import Task, prepare
 from app.engine.run import find, session_for
@@ -91,6 +92,8 @@ def make(world: World, names: Sequence[str]) -> Plan:
             if c.id in {w.id for w in wanted} or c.state == "active"
         }
         gathered = {c.id: _gather(sessions[c.id]) for c in wanted}
+        for session in sessions.values():
+            session.connector.fit({}, None)  # who must ask once what the account has places for does not ask in a unit
         with world.store.trial() as unit:
             return _rehearse(unit, sessions, wanted, gathered)
 
@@ -186,6 +189,11 @@ def _item(session: Session, task: Task) -> Item:
     after = leaves(task.owed.card)
     values = [
         (journal.pointer(path), before.get(path), after.get(path)) for path in sorted(task.owed.paths) if _shown(path)
+    ]
+    places = {place[:2]: place.state for place in of_json(task.link.consents)} if task.link else {}
+    values += [
+        (journal.pointer(("consent", c.channel, c.address)), places.get((c.channel, c.address)), c.state)
+        for c in task.consents
     ]
     return Item(session.connection.name, "update" if task.link else "create", person.uid, name, record, values)
 

@@ -123,7 +123,7 @@ class Store:
         else:
             sa.event.listen(self.engine, "begin", _begin_postgres)
         # SQLite has one writer at a time; in one process its turn is awaited better here than by its polling.
-        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else contextlib.nullcontext()
+        self._turn = threading.RLock() if self.engine.dialect.name == "sqlite" else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def begin(self, *, durable: bool = False) -> Iterator[Unit]:
