@@ -59,10 +59,13 @@ def sandbox(
 
 @app.command()
 def demo(
-    people: Annotated[int, typer.Option(min=20, help="How many made-up people.")] = 300,
+    people: Annotated[int, typer.Option(min=20, help="How many made-up people.")] = 240,
+    real: Annotated[
+        bool, typer.Option("--real/--boxes", help="With a real Radicale and Tryton, or with sandboxes only.")
+    ] = True,
     json: Json = False,
 ) -> None:
-    """See it work: two CRMs in a box and a real CardDAV server, synced both ways, with proof."""
+    """See it work: CRMs, phones, a newsletter and accounting, synced both ways, with proof."""
     from app.demo import run
 
-    leave(run(people, json))
+    leave(run(people, json, real))

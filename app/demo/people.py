@@ -1,14 +1,13 @@
-"""Made-up people, and what three systems would have of them: overlapping, each in its own spelling, with gaps.
-
-Everything is written in the systems' own formats, not through our mappings, so that the demo proves something.
-"""
+"""Made-up people, and in which systems each of them stands: overlapping, with gaps."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import unicodedata
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
+
+Newsletter = Literal["subscribed", "unsubscribed", "cleaned"]
 
 
 def _words(text: str) -> list[str]:
@@ -17,9 +16,20 @@ def _words(text: str) -> list[str]:
 
 GIVEN = _words(
     """Zoë Ágnes Björn Çelik Dmitri Éloïse Fatima Giovanni Håkon Inés Jürgen Katarzyna Lars Małgorzata Noah Oana
-Paulo Quentin Rósa Søren Thérèse Uma Věra William Xavier Yusuf Zsófia Anna Ben Clara David Emma Felix Grace Henry Iris
-Jack Kate Leo Maria Nina Oscar Petra Robert Sara Tom Ursula Victor"""
+Paulo Quentin Rósa Søren Thérèse Uma Věra William Xavier Yusuf Zsófia Anna Benjamin Clara David Emma Felix Grace Henry
+Iris John Leonard Maria Nina Oscar Petra Robert Sara Thomas Ursula Victor"""
 )
+SHORT = {
+    "William": "Bill",
+    "Anna": "Annie",
+    "Benjamin": "Ben",
+    "David": "Dave",
+    "John": "Jack",
+    "Leonard": "Leo",
+    "Robert": "Bob",
+    "Thomas": "Tom",
+}
+"""What friends call them, and their own phones."""
 SURNAME = _words(
     """O'Brien Åström Müller Nguyễn García Dvořák Österberg Kowalski Smith Jones Taylor Brown Wilson Evans Thomas
 Roberts Walker Wright Robinson Thompson White Hughes Edwards Green Hall Wood Harris Lewis Martin Jackson Clarke Clark
@@ -36,22 +46,34 @@ STREETS = [
     "Mill Lane",
     "Church Road",
 ]
-CITIES = [
-    ("London", "SW1A 1AA", "UK"),
-    ("Leeds", "LS1 4DY", "UK"),
-    ("Bath", "BA1 1SU", "UK"),
-    ("York", "YO1 7HH", "UK"),
-]
+CITIES = [("London", "SW1A 1AA"), ("Leeds", "LS1 4DY"), ("Bath", "BA1 1SU"), ("York", "YO1 7HH")]
+COUNTRY = "United Kingdom"
 FIRMS = ["Acme", "Bäckerei Vogel", "Globex", "Initech", "Umbrella Florists", "Stark Plumbing", "Wayne Books", "Hooli"]
 TITLES = ["Owner", "Buyer", "Accountant", "Sales Manager", "Engineer", "Chef"]
+GOODS = [
+    ("Tulips, a bunch", "4.50"),
+    ("Delivery", "12.00"),
+    ("Wedding arrangement", "180.00"),
+    ("Potted olive", "39.90"),
+]
+SEATS = ("vtiger", "sugarcrm", "google", "mailchimp", "accounting", "phones")
+COUPLE = 25
+"""Every so many-th person shares an e-mail address with the one before: a couple."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """One made-up person, and in which systems: vtiger, google, carddav."""
+    """One made-up person.
+
+    systems: where they stand, among `SEATS`; only customers stand in accounting. short: what their phone calls them.
+    newsletter: how they stand in Mailchimp, if they do; signed_up: they filled in the form themselves.
+    no_mail, no_calls: somebody ticked the box in the CRMs that have them.
+    invoices: of each its lines, (text, quantity, price of one).
+    """
 
     number: int
     given: str
+    short: str
     surname: str
     emails: tuple[str, ...]
     mobile: str
@@ -59,99 +81,82 @@ class Person:
     firm: str
     title: str
     street: str
-    city: tuple[str, str, str]
+    city: tuple[str, str]
     birthday: tuple[int | None, int, int]
     note: str
     systems: frozenset[str]
+    newsletter: Newsletter
+    signed_up: bool
+    no_mail: bool
+    no_calls: bool
+    invoices: tuple[tuple[tuple[str, str, str], ...], ...]
+
+    @property
+    def silenced(self) -> frozenset[str]:
+        """The addresses at which nobody may write to them."""
+        in_crm = self.systems & {"vtiger", "sugarcrm"}
+        left = {self.emails[0]} if "mailchimp" in self.systems and self.newsletter == "unsubscribed" else set()
+        return frozenset(left | (set(self.emails) if self.no_mail and in_crm else set()))
+
+
+def mobile(number: int) -> str:
+    """The mobile of the person of that number; the first thousand, as of landlines, are kept free for drama."""
+    return f"+44 7700 9{number:05d}"
+
+
+def _landline(number: int) -> str:
+    digits = f"{79_460_000 + number}"
+    return f"+44 20 {digits[:4]} {digits[4:]}"
 
 
 def people(count: int, seed: int = 1) -> list[Person]:
     """So many people, the same for the same seed."""
     dice = random.Random(seed)
-    return [_person(number, dice) for number in range(count)]
+    made: list[Person] = []
+    for number in range(count):
+        made.append(_person(number, dice, made[-1] if number % COUPLE == COUPLE - 1 else None))
+    return made
 
 
-def _person(number: int, dice: random.Random) -> Person:
-    given, surname = dice.choice(GIVEN), dice.choice(SURNAME)
-    plain = f"{given}.{surname}".encode("ascii", "ignore").decode().replace("'", "").lower()
-    emails = [f"{plain}{number}@example.com"]
-    if dice.random() < 0.3:
+def _person(number: int, dice: random.Random, partner: Person | None) -> Person:
+    given = dice.choice([name for name in GIVEN if partner is None or name[0] != partner.given[0]])
+    surname = partner.surname if partner else dice.choice(SURNAME)
+    plain = _in_ascii(f"{given}.{surname}").replace("'", "").lower()
+    emails = [partner.emails[0] if partner else f"{plain}{number}@example.com"]
+    if partner or dice.random() < 0.3:
         emails.append(f"{plain}.{number}@home.example")
-    everywhere = ["vtiger", "google", "carddav"]
+    # An audience has one member of an address: of a couple it knows one.
+    seats = [seat for seat in SEATS if not (partner and seat in ("mailchimp", "accounting"))]
+    systems = frozenset(dice.sample(seats, dice.choice([1, 2, 3, 3, 4])))
+    year = dice.choice([None, dice.randint(1940, 2005)])
     return Person(
-        number,
-        given,
-        surname,
-        tuple(emails),
-        f"+44 7700 9{number:05d}",
-        f"+44 1632 9{number:05d}",
-        dice.choice(FIRMS),
-        dice.choice(TITLES),
-        f"{dice.randint(1, 200)} {dice.choice(STREETS)}",
-        dice.choice(CITIES),
-        (dice.choice([None, dice.randint(1940, 2005)]), dice.randint(1, 12), dice.randint(1, 28)),
-        f"Met at the fair, stand {number}" if dice.random() < 0.4 else "",
-        frozenset(dice.sample(everywhere, dice.choice([1, 2, 2, 3]))),
+        number=number,
+        given=given,
+        short=SHORT.get(given, given),
+        surname=surname,
+        emails=tuple(emails),
+        mobile=mobile(number),
+        work=_landline(number),
+        firm=dice.choice(FIRMS),
+        title=dice.choice(TITLES),
+        street=f"{dice.randint(1, 200)} {dice.choice(STREETS)}",
+        city=dice.choice(CITIES),
+        birthday=(year, dice.randint(1, 12), dice.randint(1, 28)),
+        note=f"Met at the fair, stand {number}" if dice.random() < 0.4 else "",
+        systems=systems,
+        newsletter=dice.choices(("subscribed", "unsubscribed", "cleaned"), (78, 16, 6))[0],
+        signed_up=dice.random() < 0.5,
+        no_mail=dice.random() < 0.06,
+        no_calls=dice.random() < 0.06,
+        invoices=tuple(_invoice(dice) for _ in range(dice.choices((0, 1, 2), (17, 2, 1))[0])),
     )
 
 
-def vtiger_rows(everybody: list[Person]) -> Iterator[dict[str, Any]]:
-    """Contacts as vTiger's users typed them: spaces, capitals, the second address missing."""
-    for p in everybody:
-        if "vtiger" in p.systems:
-            city, postcode, country = p.city
-            yield {
-                "firstname": p.given,
-                "lastname": p.surname,
-                "email": p.emails[0].capitalize() if p.number % 5 == 0 else p.emails[0],
-                "mobile": p.mobile.replace(" ", "") if p.number % 3 == 0 else p.mobile,
-                "phone": p.work,
-                "title": p.title if p.number % 2 else "",
-                "mailingstreet": p.street,
-                "mailingcity": city,
-                "mailingzip": postcode,
-                "mailingcountry": country,
-                "description": p.note,
-            }
+def _in_ascii(name: str) -> str:
+    """As people spell themselves in an address."""
+    plain = name.replace("ø", "o").replace("ł", "l")
+    return unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
 
 
-def google_people(everybody: list[Person]) -> Iterator[dict[str, Any]]:
-    """Contacts as Google shows them: several addresses, numbers in another format, birthdays without a year."""
-    for p in everybody:
-        if "google" in p.systems:
-            year, month, day = p.birthday
-            date = {"month": month, "day": day} | ({"year": year} if year else {})
-            yield {
-                "names": [{"givenName": p.given, "familyName": p.surname}],
-                "emailAddresses": [{"value": address, "type": "work"} for address in p.emails],
-                "phoneNumbers": [
-                    {"value": p.mobile.replace("+44 ", "0044 ") if p.number % 4 == 0 else p.mobile, "type": "mobile"}
-                ],
-                "organizations": [{"name": p.firm, "title": p.title}],
-                "birthdays": [{"date": date}],
-            }
-
-
-def vcards(everybody: list[Person]) -> Iterator[tuple[str, str]]:
-    """(name, text) of vCards as a phone wrote them: its own label, and a property that nobody else knows."""
-    for p in everybody:
-        if "carddav" in p.systems:
-            year, month, day = p.birthday
-            birthday = (
-                f"BDAY:{year}-{month:02}-{day:02}" if year else f"BDAY;X-APPLE-OMIT-YEAR=1604:1604-{month:02}-{day:02}"
-            )
-            lines = [
-                "BEGIN:VCARD",
-                "VERSION:3.0",
-                f"UID:phone-{p.number}",
-                f"N:{p.surname};{p.given};;;",
-                f"FN:{p.given} {p.surname}",
-                f"EMAIL;TYPE=INTERNET,HOME:{p.emails[-1]}",
-                f"EMAIL;TYPE=INTERNET,WORK:{p.emails[0]}" if len(p.emails) > 1 else "",
-                f"item1.TEL:{p.mobile}",
-                "item1.X-ABLabel:Salesman's line",
-                birthday,
-                f"X-SHOE-SIZE:{36 + p.number % 12}",
-                "END:VCARD",
-            ]
-            yield f"phone-{p.number}.vcf", "\r\n".join(filter(None, lines)) + "\r\n"
+def _invoice(dice: random.Random) -> tuple[tuple[str, str, str], ...]:
+    return tuple((text, str(dice.randint(1, 6)), price) for text, price in dice.sample(GOODS, dice.choice([1, 2])))

@@ -1,0 +1,182 @@
+"""The demo on a terminal, or as JSON."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from app import show
+from app.demo.people import SEATS
+from app.demo.story import Story, tell
+
+
+def play(count: int, json: bool, real: bool) -> int:
+    """Play the demo; 0 where every law held, else 1."""
+    shown: set[str] = set()
+    with _ended_in_order(), show.progress(json) as progress:
+        for announcement, story in tell(count, progress, real):
+            if not json:
+                _show(story, shown)
+                if announcement:
+                    show.out.print(f"\n[bold cyan]▸[/] [bold]{announcement} …[/]")
+    if json:
+        show.as_json(as_json(story))
+    return 0 if story.well else 1
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Whoever ends us (a closed terminal, a time limit) ends our servers as well."""
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, leave) for number in ends}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def as_json(story: Story) -> dict[str, Any]:
+    """All that the demo found out."""
+    assert story.plan is not None
+    chapters = {name: getattr(story, name) for name in ("arrival", "unsubscribed", "unticked", "conflict", "invoice")}
+    return {
+        "cast": story.cast,
+        "notes": story.notes,
+        "plan": story.plan.as_json()["connections"],
+        "systems": _systems(story),
+        **chapters,
+        "laws": [
+            {
+                "law": law.law,
+                "held": law.held,
+                "compared": law.compared,
+                "seen": law.seen,
+                "failures": list(law.failures),
+            }
+            for law in story.laws
+        ],
+        "well": story.well,
+    }
+
+
+def _systems(story: Story) -> list[dict[str, Any]]:
+    rows = []
+    for name in SEATS:
+        tallies = [report.tally for report in story.first + story.after if report.connection == name]
+        rows.append(
+            {
+                "system": name,
+                "contacts": story.contacts[name],
+                "writes": sum(tally.writes for tally in tallies),
+                "requests": sum(tally.requests for tally in tallies),
+                "seconds": round(sum(tally.seconds for tally in tallies), 2),
+            }
+        )
+    return rows
+
+
+# --- chapters --------------------------------------------------------------------------------------------------------
+
+
+def tell_all(story: Story) -> None:
+    """Every chapter, one after the other."""
+    _show(story, set())
+
+
+def _show(story: Story, shown: set[str]) -> None:
+    """Show the chapters that are new."""
+    chapters = {
+        "cast": _cast,
+        "plan": _plan,
+        "first": lambda story: show.reports(story.first),
+        "arrival": _arrival,
+        "unsubscribed": _unsubscribed,
+        "unticked": _unticked,
+        "conflict": _conflict,
+        "invoice": _invoice,
+        "laws": _laws,
+    }
+    for name, chapter in chapters.items():
+        if getattr(story, name) and name not in shown:
+            shown.add(name)
+            chapter(story)
+
+
+def _say(text: str) -> None:
+    show.out.print(text)
+
+
+def _marks(found: dict[str, bool]) -> str:
+    return ", ".join(f"{name} {'[green]✓[/]' if there else '[red]✗[/]'}" for name, there in found.items())
+
+
+def _cast(story: Story) -> None:
+    for note in story.notes:
+        _say(f"[yellow]![/] {note}; a sandbox plays its part")
+    rows = [
+        [seat["system"], f"{seat['is']}, {'for real' if seat['real'] else 'in a box'}", seat["people"], seat["who"]]
+        for seat in story.cast
+    ]
+    show.table(None, ["connection", "is", "people", "who"], rows, numbers=["people"])
+
+
+def _plan(story: Story) -> None:
+    assert story.plan is not None
+    show.plan(story.plan, details=6)
+
+
+def _arrival(story: Story) -> None:
+    facts = story.arrival
+    _say(f"{facts['name']}: {facts['before']} → {facts['number']}\nNow in {_marks(facts['arrived'])}")
+
+
+def _unsubscribed(story: Story) -> None:
+    facts = story.unsubscribed
+    _say(f"{facts['name']}, {facts['address']}\nThe box “no e-mail” is ticked in {_marks(facts['heard'])}")
+    edit = "arrived" if facts["edit_arrived"] else "did not arrive"
+    _say(f"Their new firm, “{facts['edit']}”, {edit} in Mailchimp; there they are [bold]{facts['status']}[/] still")
+
+
+def _unticked(story: Story) -> None:
+    facts = story.unticked
+    _say(f"{facts['name']} did not ask for mail again: ticked again in {_marks(facts['ticked_again'])}")
+
+
+def _conflict(story: Story) -> None:
+    clash = story.conflict
+    if clash["kept"] is None:
+        _say("[red]✗[/] The conflict was not noticed.")
+        return
+    titles = {" / ".join(map(str, there)) for there in clash["now"].values()}
+    now = " or ".join(f"“{title}”" for title in sorted(titles))
+    _say(f"{clash['name']}: “{clash['ours']}” and “{clash['theirs']}”, both are kept in the journal")
+    _say(f"The newest wins: {', '.join(clash['now'])} show {now}")
+
+
+def _invoice(story: Story) -> None:
+    facts = story.invoice
+    _say(f"[bold]{facts['name']}[/]  [dim]{facts['person'][:8]}, in {', '.join(facts['links'])}[/]")
+    show.purchases(facts["purchases"])
+
+
+def _laws(story: Story) -> None:
+    columns = ["system", "contacts", "writes", "requests", "seconds"]
+    show.table(None, columns, [[*row.values()] for row in _systems(story)], numbers=columns[1:])
+    for law in story.laws:
+        mark = "[green]✓[/]" if law.held else "[red]✗[/]"
+        _say(f"{mark} {law.law}\n  [dim]{law.seen}[/]")
+        for failure in law.failures:
+            _say(f"    [red]{failure}[/]")
+    verdict = "[bold green]Every law held.[/]" if story.well else "[bold red]Something failed.[/]"
+    _say(f"\n{verdict}")
