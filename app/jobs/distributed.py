@@ -109,7 +109,9 @@ class DistributedWorker:
         if worker := self._worker:
             worker.stop()  # type: ignore[no-untyped-call]
         self._join(grace)
-        self._last_call.set()
+        if self._thread.is_alive():
+            self._last_call.set()
+            log.info("grace is over; what still runs stops at its next good moment")
         self._join(LAST_CALL)
         return not self._thread.is_alive()
 

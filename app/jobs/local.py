@@ -73,8 +73,9 @@ class LocalWorker:
     def stop(self, grace: float) -> bool:
         self._stop.set()
         self._queue.news.set()
-        self._idle(grace)
-        self._last_call.set()
+        if not self._idle(grace):
+            self._last_call.set()
+            log.info("grace is over; what still runs stops at its next good moment")
         idle = self._idle(LAST_CALL)
         self._ended.set()
         for thread in self._threads:
