@@ -205,14 +205,14 @@ class Writer:
             **({"tags": tags} if tags else {}),
         }
 
-    def created(self, push: Push, row: Mapping[str, Any], member: Member) -> Step[Record]:
-        """The record of a new member. Tags that the create did not take are given now."""
+    def created(self, push: Push, row: Mapping[str, Any], member: Member, outdated: Sequence[str] = ()) -> Step[Record]:
+        """The record of a new member. Tags that the create did not take are given now, `outdated` ones taken."""
         there = {str(tag["name"]).casefold() for tag in member.get("tags") or ()}
         missing = [name for name in row.get("tags") or () if name.casefold() not in there]
         try:
-            if missing:
+            if missing or outdated:
                 name = mapping.record_id(member)
-                yield self._client.tag(name, missing, [])
+                yield self._client.tag(name, missing, outdated)
                 member = yield self._client.member(name)
             return (yield from self.full(member))
         except (Refused, Missing) as error:
@@ -241,14 +241,18 @@ class Writer:
             return (yield from self.update(replace(push, held=held)))
         if member.get("status") != consents.ARCHIVED or not _is_same(there, push):
             raise _shared(address, there.card or {})
+        # What stands there from before is not this card's: of all that has a place with us it shows what a new one would.
+        change = mapping.difference(push.card or {}, there.card or {}, self._layout)
         body = {name: value for name, value in row.items() if name not in ("email_address", "tags")}
+        for name, values in self._profile(change, there).items():
+            body[name] = {**body.get(name, {}), **values}
         if body["status"] == consents.TRANSACTIONAL and member.get("unsubscribe_reason"):
             body["status"] = consents.UNSUBSCRIBED
         try:
             member = yield self._client.put(address, {**body, "status_if_new": body["status"]})
         except Compliance as refused:
             raise consents.compliance(address, str(refused)) from None
-        return (yield from self.created(push, row, member))
+        return (yield from self.created(push, row, member, self._tags(change, there)[1]))
 
     # -- a new address that is taken
 

@@ -444,6 +444,25 @@ def test_a_person_made_anew_comes_out_of_the_archive(world: World, said_no: bool
     assert again.consents == world.read(held.id).consents
 
 
+def test_what_a_person_was_before_does_not_come_out_of_the_archive(world: World) -> None:
+    """Only what we have no place for stays as it was."""
+    before = {
+        "phones": {"p": {"number": "+44 20 7946 0001"}},
+        "organizations": {"o": {"name": "Old Ltd"}},
+        "groups": {"g": {"name": "old"}, "i": {"name": "Newsletters: Weekly"}},
+    }
+    held = world.create(person(**before))
+    world.box.edit(ANN, SHOESIZE="43")
+    delete(world, held)
+    mobile = {"p": {"number": "+44 7700 900002", "features": {"mobile": True}}}
+    again = world.create(person(phones=mobile, groups={"g": {"name": "new"}}), key="another")
+    assert again.id == held.id and again.card
+    assert [phone["number"] for phone in again.card["phones"].values()] == ["+44 7700 900002"]
+    assert [group["name"] for group in again.card["groups"].values()] == ["new"]
+    assert "organizations" not in again.card
+    assert world.box.member(ANN)["merge_fields"]["SHOESIZE"] == "43"
+
+
 def test_somebody_else_in_the_archive_is_left_in_peace(world: World) -> None:
     delete(world, world.create(person()))
     assert "as Ann Bell" in world.refused(world.push(person("Bob")))
