@@ -102,8 +102,10 @@ class Intake:
                 self._refused[nameless(record.id)] = reason
             elif memory:
                 self._refused[record.id] = f"what its connector keeps of it {memory}"
-            else:
+            elif any(map(problem_id, record.aliases)):
                 found[record.id] = replace(record, aliases=[a for a in record.aliases if not problem_id(a)])
+            else:
+                found[record.id] = record
         return found
 
     def _follow_aliases(self, records: Iterable[Record]) -> None:
