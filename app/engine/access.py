@@ -139,7 +139,8 @@ def hash_password(name: str, password: str) -> str:
     """The argon2id hash of a new password. Raises ValueError where it is too weak."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise ValueError(f"a password has at least {SHORTEST} characters, and at most {LONGEST:,}")
-    if name.casefold() in password.casefold() or len(set(password)) < SHORTEST // 2:
+    named = len(name) >= 4 and name.casefold() in password.casefold()
+    if named or len(set(password)) < SHORTEST // 2:
         raise ValueError("this password is easily guessed: it holds the name, or few different characters")
     with _HASHING:
         return _hasher().hash(password)

@@ -1,0 +1,28 @@
+"""Offices: one for each test, or one for many that only look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from office import Office
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    made = Office(tmp_path / "home")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def showroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """One office for a whole file; whatever a test does there, the others see."""
+    made = Office(tmp_path_factory.mktemp("showroom") / "home")
+    made.connect()
+    for number in range(5):
+        made.add(number, groups={"1": {"name": "Friends" if number % 2 else "friends "}})
+    made.round()
+    yield made
+    made.close()
