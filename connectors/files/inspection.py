@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from connectors.card import VALUE
 from connectors.files.cards import JsCards, VCards
+from connectors.files.consents import Consents
 from connectors.files.headers import Column
 from connectors.files.rows import Records, Survey, survey
 from connectors.files.source import Options, Source
@@ -20,6 +21,7 @@ SAMPLES: Final = 3
 REFUSED_SHOWN: Final = 100
 
 _CONSENT: Final = "consent: not a card field, kept as extra"
+_HEARD: Final = "consent: goes into its ledger, and is kept as extra"
 _EXTRA: Final = "kept as extra"
 
 
@@ -111,7 +113,7 @@ def _table(found: Inspection, table: Table, options: Options) -> None:
 def _becomes(column: Column, seen: Survey) -> str:
     place = column.place
     if place.field == "consent":
-        return _CONSENT
+        return _HEARD if column.header in Consents(seen.layout).headers else _CONSENT
     if place.field == "extra":
         return _EXTRA
     if place.field == "id":

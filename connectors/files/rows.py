@@ -10,9 +10,11 @@ from itertools import islice
 from typing import Any, Final
 
 from connectors.card import Card, Equivalence, digest, problem
+from connectors.consent import Consent
 from connectors.contract import Record
 from connectors.errors import Refused
 from connectors.files import cells, headers
+from connectors.files.consents import Consents
 from connectors.files.headers import HEADER_SEARCHED, SYNC, Layout
 from connectors.files.identity import Identity, Who, merged
 from connectors.files.mapping import Reader
@@ -138,6 +140,7 @@ class _Waiting:
     who: Who
     card: Card
     number: int
+    consents: tuple[Consent, ...]
 
 
 class Records:
@@ -148,6 +151,7 @@ class Records:
 
     def __init__(self, table: Table, found: Survey) -> None:
         self._table, self._found = table, found
+        self._consents = Consents(found.layout)
         self.unnamed = 0
 
     def __iter__(self) -> Iterator[Record]:
@@ -164,7 +168,8 @@ class Records:
             elif who.uid and who.action in _DELETE:
                 yield Record(ident, None, key=who.uid)
             elif hash((who.key, who.name)) in self._found.repeated:
-                repeated.setdefault(ident, []).append(_Waiting(who, reader.read(row.cells), row.number))
+                waiting = _Waiting(who, reader.read(row.cells), row.number, self._consents.of(row.cells))
+                repeated.setdefault(ident, []).append(waiting)
             else:
                 yield self._record(ident, who, reader.read(row.cells), row)
         for ident, group in repeated.items():
@@ -198,7 +203,7 @@ class Records:
     def _record(self, ident: str, who: Who, card: Card, row: Row) -> Record:
         # A short row cannot be beyond any bound, and to ask costs as much as to read it.
         reason = problem(card) if sum(map(len, row.cells)) > _SHORT else None
-        return self._refused(row, reason, ident) if reason else _made(ident, who, card)
+        return self._refused(row, reason, ident) if reason else _made(ident, who, card, self._consents.of(row.cells))
 
     def _refused(self, row: Row, reason: str, ident: str = "") -> Record:
         if not ident:
@@ -217,7 +222,7 @@ class Records:
                 refused.append(other)
             else:
                 card = both
-        yield _made(ident, first.who, card)
+        yield _made(ident, first.who, card, first.consents)
         for other in refused:
             yield Record(
                 f"{ident}#{digest(other.card)}",
@@ -227,7 +232,7 @@ class Records:
             )
 
 
-def _made(ident: str, who: Who, card: Card) -> Record:
+def _made(ident: str, who: Who, card: Card, consents: tuple[Consent, ...]) -> Record:
     raw: dict[str, Any] | None = {"rev": who.rev} if who.rev else None
     key = who.uid if who.uid == ident else None  # a copied row is somebody new
-    return Record(ident, card, digest(card), key=key, raw=raw)
+    return Record(ident, card, digest(card), key=key, raw=raw, consents=consents)

@@ -229,7 +229,11 @@ def test_mailchimp_export() -> None:
     for header in ("OPTIN_TIME", "OPTIN_IP", "CONFIRM_TIME", "REGION", "LEID", "EUID", "MEMBER_RATING"):
         assert EXTRA + header in (ada.card or {})
     becomes = {column.header: column.becomes for column in inspect(path).columns}
-    assert becomes["OPTIN_TIME"] == "consent: not a card field, kept as extra"
+    assert becomes["OPTIN_TIME"] == "consent: goes into its ledger, and is kept as extra"
+    (said,) = ada.consents
+    assert (said.channel, said.address, said.state) == ("email", "ada@example.org", "granted")
+    assert (said.at, said.evidence["ip"]) == (datetime.datetime(2024, 3, 14, 9, 14, tzinfo=datetime.UTC), "192.0.2.7")
+    assert grace.consents == (), "who was put on a list by somebody else has said nothing"
     assert becomes["MEMBER_RATING"] == "kept as extra"
     assert becomes["Birthday"] == "anniversaries (birth), month first"
 
