@@ -166,15 +166,32 @@ def _journalled(path: CardPath, value: Any, eq: Equivalence) -> Values:
 
 
 def _no_doubles(on: Stage, now: Shown) -> Law:
-    """As many persons as people were made up, each once in each system."""
-    count, found = len(on.everybody), len(_everybody(on))
-    doubled = []
+    """Every person is one of the people who were made up, and no two are the same; each is in each system once."""
+    eq = Equivalence(on.app.settings.region)
+    known = _everybody(on)
+    whom = {person.uid: _made_up(person.card, on.everybody, eq) for person in known}
+    wrong = [f"{uid} is {len(those)} of the people" for uid, those in whom.items() if len(those) != 1]
+    times = Counter(number for those in whom.values() for number in those)
+    wrong += [f"number {p.number} became {times[p.number]} persons" for p in on.everybody if times[p.number] != 1]
     for name, records in now.items():
-        held = Counter(known.uid for _, known in _linked(on, name, records).values())
-        doubled += [f"{name} has {uid} {times} times" for uid, times in held.items() if times > 1]
-    seen = f"{count} people, {found} persons, {len(doubled)} doubled among {sum(map(len, now.values())):,} records"
-    odd = [] if found == count else [f"{count} people became {found} persons"]
-    return _law("5 No duplicates", sum(map(len, now.values())), seen, odd + doubled)
+        held = Counter(person.uid for _, person in _linked(on, name, records).values())
+        wrong += [f"{name} has {uid} {count} times" for uid, count in held.items() if count > 1]
+    compared = sum(map(len, now.values()))
+    seen = f"{len(on.everybody)} people are {len(known)} persons, {compared:,} records, {len(wrong)} wrong"
+    return _law("5 No duplicates: nobody is there twice, nobody is two", compared, seen, wrong)
+
+
+def _made_up(card: Card, everybody: list[Person], eq: Equivalence) -> set[int]:
+    """The numbers of those who share an address or a number with the card, and its name: couples share an address."""
+    there = _folded(card, "emails", "address", eq) | _folded(card, "phones", "number", eq)
+    name = full_name(card)
+    named = [p for p in everybody if name in (f"{p.given} {p.surname}", f"{p.short} {p.surname}")]
+    return {p.number for p in named if there & _keys(p, eq)}
+
+
+def _keys(person: Person, eq: Equivalence) -> set[Any]:
+    mails = {eq.key("emails", "address", address) for address in person.emails}
+    return mails | {eq.key("phones", "number", number) for number in (person.mobile, person.work)}
 
 
 # --- 9

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from app import show
@@ -99,7 +101,7 @@ def _show(story: Story, shown: set[str]) -> None:
     chapters = {
         "cast": _cast,
         "plan": _plan,
-        "first": lambda story: show.reports(story.first),
+        "first": _first,
         "arrival": _arrival,
         "unsubscribed": _unsubscribed,
         "unticked": _unticked,
@@ -125,15 +127,42 @@ def _cast(story: Story) -> None:
     for note in story.notes:
         _say(f"[yellow]![/] {note}; a sandbox plays its part")
     rows = [
-        [seat["system"], f"{seat['is']}, {'for real' if seat['real'] else 'in a box'}", seat["people"], seat["who"]]
+        [
+            seat["system"],
+            f"real {seat['is']}" if seat["real"] else f"{seat['is']} in a box",
+            seat["people"],
+            seat["who"],
+        ]
         for seat in story.cast
     ]
     show.table(None, ["connection", "is", "people", "who"], rows, numbers=["people"])
 
 
 def _plan(story: Story) -> None:
+    """Of every connection something, updates first: they say more than creates."""
     assert story.plan is not None
-    show.plan(story.plan, details=6)
+    nth: Counter[str] = Counter()
+    order = []
+    for item in sorted(story.plan.items, key=lambda item: item.action != "update"):
+        order.append((nth[item.connection], item))
+        nth[item.connection] += 1
+    items = [item for _, item in sorted(order, key=lambda ranked: ranked[0])]
+    show.plan(replace(story.plan, items=items), details=len(SEATS))
+
+
+def _first(story: Story) -> None:
+    if any(report.outcome != "done" for report in story.first):
+        show.reports(story.first)
+        return
+    columns = {"pulled": "read", "people": "new", "linked": "known", "created": "created", "written": "updated"}
+    columns |= {"conflicts": "clashes", "requests": "requests"}
+    rows = []
+    for name in SEATS:
+        tallies = [report.tally for report in story.first if report.connection == name]
+        counts = [sum(getattr(tally, key) for tally in tallies) for key in columns]
+        rows.append([name, *counts, f"{sum(tally.seconds for tally in tallies):.2f}"])
+    heads = [*columns.values(), "seconds"]
+    show.table(None, ["connection", *heads], rows, numbers=heads)
 
 
 def _arrival(story: Story) -> None:
@@ -145,7 +174,7 @@ def _unsubscribed(story: Story) -> None:
     facts = story.unsubscribed
     _say(f"{facts['name']}, {facts['address']}\nThe box “no e-mail” is ticked in {_marks(facts['heard'])}")
     edit = "arrived" if facts["edit_arrived"] else "did not arrive"
-    _say(f"Their new firm, “{facts['edit']}”, {edit} in Mailchimp; there they are [bold]{facts['status']}[/] still")
+    _say(f"Their new firm, “{facts['edit']}”, {edit} in Mailchimp: [bold]{facts['status']}[/] still")
 
 
 def _unticked(story: Story) -> None:
@@ -160,13 +189,13 @@ def _conflict(story: Story) -> None:
         return
     titles = {" / ".join(map(str, there)) for there in clash["now"].values()}
     now = " or ".join(f"“{title}”" for title in sorted(titles))
-    _say(f"{clash['name']}: “{clash['ours']}” and “{clash['theirs']}”, both are kept in the journal")
-    _say(f"The newest wins: {', '.join(clash['now'])} show {now}")
+    _say(f"{clash['name']}: “{clash['ours']}” or “{clash['theirs']}”?")
+    _say(f"The journal keeps both; the newest wins: {', '.join(clash['now'])} show\n{now}")
 
 
 def _invoice(story: Story) -> None:
     facts = story.invoice
-    _say(f"[bold]{facts['name']}[/]  [dim]{facts['person'][:8]}, in {', '.join(facts['links'])}[/]")
+    _say(f"[bold]{facts['name']}[/]  [dim]{facts['person'][:8]}[/]\nIn {', '.join(facts['links'])}")
     show.purchases(facts["purchases"])
 
 

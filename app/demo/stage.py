@@ -180,7 +180,7 @@ def _written(book: AddressBook, everybody: Sequence[Person]) -> AddressBook:
 
 def _phones(stack: ExitStack, book: AddressBook | None, everybody: Sequence[Person]) -> Seat:
     if book is not None:
-        title = f"Radicale {servers.installed('radicale')}, a CardDAV server"
+        title = f"Radicale {servers.installed('radicale')} (CardDAV)"
         return Seat("phones", "carddav", title, True, book.settings())
     box = _filled("carddav", everybody)
     return Seat("phones", "carddav", "CardDAV", False, box.settings(stack.enter_context(running(box.app))))
@@ -191,7 +191,7 @@ def _phones(stack: ExitStack, book: AddressBook | None, everybody: Sequence[Pers
 
 def _books(stack: ExitStack, keeper: Bookkeeper | None, everybody: Sequence[Person]) -> Books:
     if keeper is not None:
-        title = f"Tryton {servers.installed('trytond')}, an ERP"
+        title = f"Tryton {servers.installed('trytond')} (ERP)"
         return Books(Seat("accounting", "tryton", title, True, keeper.settings()), lambda r, x: _invoice(keeper, r, x))
     box: Any = registry.sandbox("xero")
     made = rows.fill("xero", box, everybody)

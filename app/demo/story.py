@@ -99,7 +99,7 @@ def _who(on: Stage, name: str) -> str:
         return f"customers, {sum(len(person.invoices) for person in here)} invoices"
     if name in CRMS:
         return f"sales, {sum(person.no_mail for person in here)} “no e-mail”"
-    return {"google": "contacts", "phones": "the phones’ address book"}[name]
+    return {"google": "contacts", "phones": "the team’s phones"}[name]
 
 
 # --- who it happens to -----------------------------------------------------------------------------------------------
