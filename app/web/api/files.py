@@ -122,7 +122,10 @@ def _kept(folder: Path, upload: UploadFile) -> Iterator[Path]:
         **responses(401, 403, 422),
         200: {
             "description": "The file. X-Left-Out: what could not be written, as JSON.",
-            "content": {media: {"schema": {"type": "string", "format": "binary"}} for _, media in TYPES.values()},
+            "content": {
+                media: {"schema": {"type": "array"} if kind == "jscontact" else {"type": "string", "format": "binary"}}
+                for kind, (_, media) in TYPES.items()
+            },
         },
     },
 )
