@@ -6,10 +6,23 @@ import gc
 import sys
 from collections.abc import Iterator
 
-from app.cli import access, connections, consent, files, people, serve, syncing, upkeep, worker
+from app.cli import access, connections, consent, files, operations, people, serve, syncing, upkeep, worker
 from app.cli.common import BAD_INPUT, FAILED, INTERRUPTED, PAUSED, app
 
-__all__ = ["access", "app", "connections", "consent", "files", "main", "people", "serve", "syncing", "upkeep", "worker"]
+__all__ = [
+    "access",
+    "app",
+    "connections",
+    "consent",
+    "files",
+    "main",
+    "operations",
+    "people",
+    "serve",
+    "syncing",
+    "upkeep",
+    "worker",
+]
 
 
 def main() -> None:
@@ -42,8 +55,10 @@ def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
     from app.engine.resolve import Outdated
     from app.engine.run import Busy
     from app.engine.world import Unusable
+    from app.moving import InUse
     from app.secrets import BadKey
     from app.settings import BadSettings
+    from app.store.copying import Mismatch
     from app.store.store import StoreFull, Unopenable
     from connectors.errors import Error, Unauthorised
     from connectors.registry import UnknownSystem
@@ -51,5 +66,7 @@ def _reactions() -> Iterator[tuple[tuple[type[Exception], ...], int]]:
 
     yield (Unauthorised,), PAUSED
     yield (BadFile, BadSettings, BadConnection, UnknownSystem), BAD_INPUT
-    yield (LookupError, ValueError, Taken, FileNotFoundError, IsADirectoryError, PermissionError), BAD_INPUT
-    yield (Error, Unusable, BadKey, StoreFull, Unopenable, WrongVersion, Outdated, Busy, OSError), FAILED
+    yield (LookupError, ValueError, Taken, FileNotFoundError, FileExistsError, IsADirectoryError), BAD_INPUT
+    yield (PermissionError,), BAD_INPUT
+    yield (InUse, Mismatch, StoreFull, Unopenable, WrongVersion), FAILED
+    yield (Error, Unusable, BadKey, Outdated, Busy, OSError), FAILED

@@ -48,11 +48,12 @@ class Performer:
         return self._chores[task.kind](task)
 
     def _run(self, task: Task, connection: int) -> datetime | None:
-        only_push = task.kind == "push"
         with self._store.read() as unit:
             found = jobs.standings(unit, [connection])
-            if not found or (only_push and not jobs.has_pushes(unit, connection)):
+            if not found or (task.kind == "push" and not jobs.has_pushes(unit, connection)):
                 return None
+            # What was never read, or not since a backup was restored, may hold already what it is owed.
+            only_push = task.kind == "push" and found[0].read is not None
             name = found[0].connection.name
             held = turns.busy(unit, found[0].connection)
         if held:

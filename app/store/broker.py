@@ -11,9 +11,8 @@ import sqlalchemy as sa
 
 from app.store.jobs import Job, Kind, lock_of
 from app.store.store import Unit
-from app.store.tables import installation
 
-_INSTALLED: Final = "procrastinate"
+_VERSION: Final = sa.text("SELECT obj_description(to_regclass('procrastinate_jobs'), 'pg_class')")
 
 
 def driver(unit: Unit) -> Any:
@@ -24,13 +23,14 @@ def driver(unit: Unit) -> Any:
 def install(unit: Unit, schema: str, migrations: Sequence[Path]) -> None:
     """Make the tables, or bring them up to date. migrations: all there are, in order; the schema has them in it."""
     last = migrations[-1].name
-    known = unit.db.execute(sa.select(installation.c.value).where(installation.c.name == _INSTALLED)).scalar()
+    known = unit.db.execute(_VERSION).scalar()
     if known == last:
         return
     scripts = [schema] if known is None else [file.read_text() for file in migrations if file.name > known]
     for script in scripts:
         driver(unit).execute(script)  # past SQLAlchemy, for which % in it would be a parameter
-    unit.upsert(installation, [{"name": _INSTALLED, "value": last}])
+    # The version stands at the tables themselves, so that it comes and goes with them.
+    driver(unit).execute(f"COMMENT ON TABLE procrastinate_jobs IS '{last}'")
 
 
 _HURRY = sa.text("""

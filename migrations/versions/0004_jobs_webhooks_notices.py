@@ -114,7 +114,7 @@ def upgrade() -> None:
                 sa.String(length=8),
                 nullable=False,
                 server_default="sync",
-                comment="sync | push: it read nothing",
+                comment="sync | push: it read nothing | restored: before",
             )
         )
 

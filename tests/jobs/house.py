@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any, Literal
 
 from app.core.policy import Policy
@@ -78,7 +78,6 @@ class House:
     def __post_init__(self) -> None:
         self.store = Store(self.url, self.clock)
         self.keyring = Keyring(Settings())
-        self._numbers = count(1)
         if self.create:
             tables.metadata.create_all(self.store.engine)
 
@@ -100,10 +99,7 @@ class House:
         return self.ids[name]
 
     def world(self, *, at: Callable[[str], None] = lambda name: None) -> World:
-        numbers = self._numbers
-        return World(
-            self.store, self._open, lambda: f"e{next(numbers)}", lambda: f"uid-{next(numbers)}", self.owner, at=at
-        )
+        return World(self.store, self._open, lambda: uuid.uuid4().hex[:8], lambda: str(uuid.uuid4()), self.owner, at=at)
 
     def context(self) -> Context:
         return Context(now=self.clock, sleep=lambda seconds: None, random=lambda: 0.5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import subprocess
@@ -92,7 +91,6 @@ class Plant:
 @contextmanager
 def plant(home: Path, url: str | None, queue: str) -> Iterator[Plant]:
     """A plant whose remote is up."""
-    handlers = [*logging.getLogger().handlers]
     made = Plant(home, url, queue)
     try:
         with running(made.remote) as address:
@@ -103,4 +101,3 @@ def plant(home: Path, url: str | None, queue: str) -> Iterator[Plant]:
                 made.remote.gate.set()
     finally:
         made.store.close()
-        logging.getLogger().handlers[:] = handlers
