@@ -20,7 +20,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/.run ## See it work: systems in a box and a real CardDAV server, synced both ways
+demo: .venv/.run ## See it work: CRMs, Google, Mailchimp, accounting and phones, synced both ways, with proof
 	$(BIN)/concord demo $(ARGS)
 
 serve: .venv/.run ## Sync every connection for ever, each at its interval
