@@ -239,9 +239,11 @@ class Writer:
         if member.get("status") != consents.ARCHIVED and there.key == push.key:
             held = yield from self.full(member)
             return (yield from self.update(replace(push, held=held)))
-        if member.get("status") != consents.ARCHIVED or not _is_same(there, push):
+        if member.get("status") != consents.ARCHIVED:
             raise _shared(address, there.card or {})
-        # What stands there from before is not this card's: of all that has a place with us it shows what a new one would.
+        if not _is_same(there, push):
+            raise _another(address, there.card or {})
+        # What stands there from before is not this card's: it is to show what a new one would.
         change = mapping.difference(push.card or {}, there.card or {}, self._layout)
         body = {name: value for name, value in row.items() if name not in ("email_address", "tags")}
         for name, values in self._profile(change, there).items():
@@ -325,6 +327,13 @@ def _alive(member: Member) -> None:
     """An archived member takes edits and stays archived (note 2): for us it is gone."""
     if member.get("status") == consents.ARCHIVED:
         raise Missing("the contact is archived in Mailchimp")
+
+
+def _another(address: str, theirs: Card) -> Refused:
+    return Refused(
+        f"{address} is in Mailchimp's archive as {mapping.name_of(theirs)}; if that is this person under a former "
+        "name, take the contact out of the archive there, else give this person another address"
+    )
 
 
 def _shared(address: str, theirs: Card) -> Refused:
