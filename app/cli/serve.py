@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,8 +59,12 @@ def _serve(application: Application, host: str, port: int) -> None:
             limit_concurrency=200,
         )
     )
+    # Uvicorn sends itself the signal once more when it is done; what runs beside it is to end in order even so.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     service.start()
     try:
         server.run()
     finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # who cannot wait asks again
         service.stop(GRACE)

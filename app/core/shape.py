@@ -70,7 +70,7 @@ def _is_date(parts: Mapping[str, Any]) -> bool:
         return False
     try:
         date(parts.get("year", 2000), parts.get("month", 1), parts.get("day", 1))  # 2000: there is a 29th of February
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     return True
 

@@ -85,9 +85,13 @@ def _groups(unit: Unit) -> tuple[Any, sa.ColumnElement[str]]:
     """The groups of a person's card as rows, and the column with the name."""
     card = sa.type_coerce(people.c.card, sa.Text)
     if unit.sqlite:
-        listed: Any = sa.func.json_each(card, "$.groups").table_valued("key", "value", name="card_groups")
+        listed: Any = sa.func.json_each(card, "$.groups").table_valued(
+            "key", "value", name="card_groups", joins_implicitly=True
+        )
         return listed, sa.func.json_extract(listed.c.value, "$.name")
-    listed = sa.func.jsonb_each(sa.cast(card, JSONB)["groups"]).table_valued("key", "value", name="card_groups")
+    listed = sa.func.jsonb_each(sa.cast(card, JSONB)["groups"]).table_valued(
+        "key", "value", name="card_groups", joins_implicitly=True
+    )
     return listed.render_derived(), sa.cast(listed.c.value, JSONB)["name"].astext
 
 

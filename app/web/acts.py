@@ -5,9 +5,11 @@ A route says with `rule` what it needs; one that says nothing cannot be made.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -30,6 +32,8 @@ KEPT: Final = timedelta(hours=24)
 """How long an answer can be had again by its idempotency key."""
 UNDER_WAY: Final = timedelta(minutes=10)
 """After so long a request that was never answered is taken for dead."""
+_SUSPICIOUS: Final = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -85,7 +89,7 @@ async def _pass(request: Request, own: Rule, name: str, path: str, handle: Handl
     store = ports_of(request).store
     request.state.note = note = Note(_target(request, path))
     if own.permission is None:
-        await _refuse_nul(request)
+        await _refuse_unstorable(request)
         return await handle(request)
     request.state.principal = who = await run_in_threadpool(_principal, store, request)
     may = who.may(own.permission)
@@ -105,7 +109,7 @@ async def _pass(request: Request, own: Rule, name: str, path: str, handle: Handl
 
     if not may:
         return await act()
-    await _refuse_nul(request)
+    await _refuse_unstorable(request)
     key = request.headers.get("idempotency-key") if request.method == "POST" else None
     return await act() if key is None else await _once(request, key, who, own, act)
 
@@ -121,12 +125,30 @@ def _forbidden(who: Principal, permission: str) -> Response:
     return problems.problem(403, f"{who.name} may not do this with this token; it takes {permission}")
 
 
-async def _refuse_nul(request: Request) -> None:
-    """No text of ours may hold it: databases refuse it."""
-    address = request.scope.get("raw_path", b"") + b"?" + request.scope["query_string"]
-    is_json = "json" in request.headers.get("content-type", "")
-    if b"%00" in address or (is_json and b"\\u0000" in await request.body()):
-        raise Failure(422, "it holds a NUL character; take it out")
+async def _refuse_unstorable(request: Request) -> None:
+    """No text of ours may hold a NUL character or half of one (a lone surrogate): databases refuse them."""
+    if b"%00" in request.scope.get("raw_path", b"") + b"?" + request.scope["query_string"]:
+        raise Failure(422, "its address holds a NUL character; take it out")
+    if "json" not in request.headers.get("content-type", ""):
+        return
+    body = await request.body()
+    if _SUSPICIOUS.search(body):
+        with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is refused as such
+            if any(_UNSTORABLE.search(text) for text in _texts(json.loads(body))):
+                raise Failure(422, "it holds a NUL character, or half a character (a lone surrogate); take it out")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, dict):
+            waiting += [*found, *found.values()]
+        elif isinstance(found, list):
+            waiting += found
 
 
 def _target(request: Request, path: str) -> str:

@@ -321,3 +321,57 @@ def test_progress_is_told_while_a_run_goes_on(office: Office) -> None:
 
     with office.store.read() as unit:
         assert overview.progress(unit, run)[0] in ("pull", "push", "purchases")
+
+
+# --- what nobody should send
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        '{"/name/given": "\\ud800"}',
+        '{"/name/gi\\ud800ven": "x"}',
+        '{"/emails/e9": {"address": "\\ud800@x.test"}}',
+        '{"/notes/1/note": 1e999}',
+        '{"/notes/1/note": NaN}',
+        '{"/emails/e1/pref": 123456789012345678901234567890}',
+        '{"/anniversaries/a/date": {"year": 99999999999999999999}}',
+        '{"/keywords/x": [[[]]]}',
+        '{"/name": {"components": 3}}',
+        '{"/": 1}',
+        '{"": 1}',
+        '{"name/given": 1}',
+        '{"/phones/p1/features": {"a": {"b": 1}}}',
+        '{"/notes/1/note": "' + "x" * 200_000 + '"}',
+        '{"/notes/1/note": ' + "[" * 50_000 + "]" * 50_000 + "}",
+        "{" + ",".join(f'"/keywords/k{n}": true' for n in range(1_001)) + "}",
+    ],
+    ids=range(16),
+)
+def test_nonsense_in_an_edit_changes_nothing(showroom: Office, values: str) -> None:
+    person = showroom.person()
+    answer = showroom(
+        "PATCH",
+        f"/v1/people/{person['uid']}",
+        content='{"values": ' + values + "}",
+        headers={"if-match": "*", "content-type": "application/json"},
+    )
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert showroom.person() == person
+
+
+def test_text_that_only_looks_like_that_is_taken(showroom: Office) -> None:
+    path = f"/v1/people/{showroom.person()['uid']}"
+    for text in (r"C:\u0000 \ud800", "\N{PILE OF POO}"):
+        body = json.dumps({"values": {"/notes/n9/note": text}})
+        headers = {"if-match": "*", "content-type": "application/json"}
+        assert showroom("PATCH", path, content=body, headers=headers).status_code == 200
+        assert showroom.person()["card"]["notes"]["n9"]["note"] == text
+
+
+def test_addresses_that_lead_nowhere(showroom: Office) -> None:
+    for uid in ("..", "%2e%2e%2f%2e%2e", "a/b/c", "x" * 64, "%F0%9F%92%A9", "%ff"):
+        assert showroom("GET", f"/v1/people/{uid}/history").status_code in (404, 422)
+    assert showroom("GET", "/docs/../app.py").status_code == 404
+    assert showroom("GET", "/docs/%2e%2e/app.py").status_code == 404

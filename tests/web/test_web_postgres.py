@@ -1,0 +1,46 @@
+"""The listings on PostgreSQL: what they ask has to be understood there, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from office import Office
+
+from app.core.policy import Policy
+
+ASK = Policy(ask=True)
+
+
+@pytest.fixture
+def office(postgres_url: str, tmp_path: Path) -> Iterator[Office]:
+    made = Office(tmp_path / "home", postgres_url)
+    yield made
+    made.close()
+
+
+def test_everything_is_found_there_too(office: Office) -> None:
+    office.connect(book=ASK, crm=ASK)
+    for number in range(3):
+        office.add(number, groups={"1": {"name": "Friends"}})
+    office.add(9, notes={"1": {"note": "x" * 100_001}})
+    office.round()
+    assert office.get("/v1/groups") == [{"name": "Friends", "people": 3}]
+    page = office.get("/v1/groups/members?group=friends&limit=2")
+    assert len(page["items"]) == 2
+    assert len(office.get(f"/v1/groups/members?group=friends&cursor={page['next']}")["items"]) == 1
+    assert len(office.get("/v1/people?search=doe1&connection=crm&updated_since=2020-01-01T00:00:00Z")["items"]) == 1
+    uid = office.person()["uid"]
+    assert office.get(f"/v1/people/{uid}/history")["items"]
+    assert office.get("/v1/refused")["items"][0]["direction"] == "in"
+    assert office.get("/v1/conflicts?field=phones&connection=crm&state=all")["items"] == []
+    first = office.get("/v1/runs")["items"][-1]["id"]
+    page = office.get(f"/v1/runs/{first}/results?limit=2")
+    rest = office.get(f"/v1/runs/{first}/results?cursor={page['next']}")
+    assert [r["what"] for r in page["items"] + rest["items"]] == ["refused", "taken", "taken", "taken"]
+    plan = office.post("/v1/plans", {"connections": ["crm"]}, headers={"idempotency-key": "k"})
+    assert office.get("/v1/plans")["items"] == [plan]
+    assert office.post("/v1/plans", {"connections": ["crm"]}, headers={"idempotency-key": "k"}) == plan
+    assert office.get("/v1/audit?action=make_plan")["items"][0]["target"] == f"plans/{plan['id']}"
+    assert office.post(f"/v1/people/{uid}/erasure")["erased"]
