@@ -171,7 +171,7 @@ def radicale(folder: Path, password: str) -> Iterator[Callable[[], AddressBook]]
 # --- Tryton ----------------------------------------------------------------------------------------------------------
 
 
-class ServerSays(Exception):
+class ServerSays(Error):
     """An error that Tryton answered with."""
 
 

@@ -24,6 +24,7 @@ from connectors import registry
 from connectors.card import Card, Equivalence, full_name, leaves
 from connectors.card import Path as CardPath
 from connectors.contract import Record
+from connectors.errors import Error
 from connectors.sandbox import running
 
 T = TypeVar("T")
@@ -132,10 +133,10 @@ def _started(
 
 
 def _awaited(coming: Any, notes: list[str]) -> Any:
-    """The filled server, or None, and a note, where it did not come up."""
+    """The filled server, or None, and a note, where it did not come up or did not take us in."""
     try:
         return coming.result() if coming else None
-    except NoServer as failed:
+    except (NoServer, Error) as failed:
         notes.append(str(failed))
         return None
 

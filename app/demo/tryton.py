@@ -67,7 +67,9 @@ def template() -> Path:
             with tempfile.TemporaryDirectory(dir=kept) as work:
                 file = Path(work) / "trytond.conf"
                 file.write_text(config(Path(work), 0))
-                subprocess.run(command("make", file), check=True, timeout=MAKING)
+                done = subprocess.run(command("make", file), check=False, timeout=MAKING)
+                if done.returncode:
+                    sys.exit(done.returncode)  # the maker said why
                 Path(work, made.name).rename(made)
     return made
 

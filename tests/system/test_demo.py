@@ -258,6 +258,17 @@ def test_what_does_not_start_is_said_and_a_sandbox_plays_its_part(
     assert all(server.returncode is not None for server in started)
 
 
+def test_what_does_not_take_us_in_is_said_and_a_sandbox_plays_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(keeper: servers.Bookkeeper, everybody: list[Person]) -> servers.Bookkeeper:
+        keeper.call("model.party.party.read", [4711], ["name"])
+        raise AssertionError("there is no such party")
+
+    monkeypatch.setattr(stage, "_kept", refuse)
+    with stage.stage(20, silent, real=True) as on:
+        assert [note[:40] for note in on.notes] == ["Tryton, asked for model.party.party.read"]
+        assert on.books.seat.system == "xero"
+
+
 def test_a_server_ends_with_its_block_even_if_it_does_not_want_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
 ) -> None:
