@@ -200,6 +200,7 @@ changes = Table(
     Column("at", Moment, nullable=False),
     Index(None, "person_id", "id"),
     Index(None, "run_id", "id"),
+    sqlite_autoincrement=True,  # a number is never given twice: who follows the table by it would miss one
 )
 
 conflicts = Table(
@@ -216,6 +217,7 @@ conflicts = Table(
     Column("at", Moment, nullable=False),
     Index(None, "open"),
     Index(None, "person_id"),
+    sqlite_autoincrement=True,  # a number is never given twice: who follows the table by it would miss one
 )
 
 consents = Table(
@@ -288,6 +290,7 @@ runs = Table(
     Column("counters", Json, nullable=False),
     Column("progress", Json, comment="while it runs: [phase, done, total or null]"),
     Index(None, "connection_id", "id"),
+    sqlite_autoincrement=True,  # a number is never given twice: who follows the table by it would miss one
 )
 
 plans = Table(

@@ -14,7 +14,16 @@ branch_labels = None
 depends_on = None
 
 
+FOLLOWED = ("changes", "conflicts", "runs")
+"""SQLite gives the number of a deleted last row again, unless it is told not to."""
+
+
 def upgrade() -> None:
+    if op.get_context().dialect.name == "sqlite":
+        for table in FOLLOWED:
+            with op.batch_alter_table(table, recreate="always", table_kwargs={"sqlite_autoincrement": True}):
+                pass
+
     op.create_table(
         "subscriptions",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -156,3 +165,7 @@ def downgrade() -> None:
 
     op.drop_table("hook_deliveries")
     op.drop_table("subscriptions")
+    if op.get_context().dialect.name == "sqlite":
+        for table in FOLLOWED:
+            with op.batch_alter_table(table, recreate="always", table_kwargs={"sqlite_autoincrement": False}):
+                pass

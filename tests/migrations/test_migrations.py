@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -88,7 +89,8 @@ def _schema(store: Store) -> dict[str, list[str]]:
         rows = unit.db.execute(
             sa.text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
         )
-        return {name: sorted(sql.replace(",", "\n").replace(")", "\n").split()) for name, sql in rows}
+        # SQLite puts the name of a renamed table in quotes.
+        return {name: sorted(re.sub('[,)"]', "\n", sql).split()) for name, sql in rows}
 
 
 def test_many_may_upgrade_at_once(url: str, engine: sa.Engine) -> None:
