@@ -37,6 +37,7 @@ def build(application: Application, queue: Queue, stopping: Callable[[], bool] =
     """The API of this installation. stopping: is the server about to end?"""
     from app.web.app import create_app
     from app.web.hooks import router as hooks
+    from app.web.metrics import router as metrics
 
     ports = Ports(
         store=application.store,
@@ -48,7 +49,8 @@ def build(application: Application, queue: Queue, stopping: Callable[[], bool] =
         stopping=stopping,
     )
     zone = zone_of(application.settings.timezone)
-    return create_app(ports, [hooks(Receiver(application.store, application.keyring, queue, zone))])
+    receiver = Receiver(application.store, application.keyring, queue, zone)
+    return create_app(ports, [hooks(receiver), metrics(application.store)])
 
 
 def first_token(application: Application) -> Path | None:
