@@ -42,6 +42,7 @@ def test_pages_bring_everybody_once(showroom: Office) -> None:
             break
         cursor = f"&cursor={page['next']}"
     assert len(seen) == len(set(seen)) == 5
+    assert showroom.get("/v1/people?limit=5")["next"] is None
 
 
 def test_runs_tell_what_became_of_the_records(showroom: Office) -> None:
