@@ -42,6 +42,8 @@ LONGEST: Final = 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _HASHING = threading.Semaphore(2)
 """Each takes 64 MB for a tenth of a second; a crowd at the door must not take the memory."""
+_DOOR: Final = threading.Semaphore(8)
+"""How many may wait for that: nor must it take all threads."""
 
 
 class Denied(Exception):
@@ -49,10 +51,10 @@ class Denied(Exception):
 
 
 class TooOften(Exception):
-    """Too many refused sign-ins from one address. seconds: until the next is looked at."""
+    """Too many sign-ins, refused ones from one address or at one time. seconds: until the next is looked at."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("too many sign-ins were refused from this address; wait before the next one")
+        super().__init__("too many sign-ins; wait before the next one")
         self.seconds = seconds
 
 
@@ -173,7 +175,12 @@ def sign_in(store: Store, name: str, password: str, address: str) -> tuple[str, 
         if audit.failures(unit, address, SIGN_IN, unit.now - LOCK) >= MAX_FAILED:
             raise TooOften(LOCK.total_seconds())
         user = access.user(unit, name)
-    right = _fits(password, user.password if user else None)
+    if not _DOOR.acquire(blocking=False):
+        raise TooOften(2)
+    try:
+        right = _fits(password, user.password if user else None)
+    finally:
+        _DOOR.release()
     with store.begin(durable=True) as unit:
         user = access.user(unit, name)
         open_ = user is not None and user.enabled and (user.locked is None or user.locked <= unit.now)

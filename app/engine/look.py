@@ -96,17 +96,17 @@ def release(world: World, name: str, life: timedelta) -> int:
 
 
 class Telling:
-    """A `World.progress` that keeps in the store how far a run is, at most once a second for each connection."""
+    """A `World.progress` that keeps in the store how far a run is, at most once a second for each connection; a run
+    that is over sooner tells nothing. It must not be called within a unit of work."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._told: dict[str, tuple[str, float]] = {}
+        self._told: dict[str, float] = {}
 
     def __call__(self, connection: str, phase: str, done: int, total: int | None) -> None:
         now = self._store.clock().timestamp()
-        before = self._told.get(connection)
-        if before is not None and before[0] == phase and now - before[1] < 1:
+        if now - self._told.setdefault(connection, now) < 1:
             return
-        self._told[connection] = (phase, now)
+        self._told[connection] = now
         with self._store.begin() as unit:
             overview.tell(unit, connection, [phase, done, total])
