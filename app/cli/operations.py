@@ -28,7 +28,14 @@ def webhook(
 
     with running() as application:
         path = address(application.store, application.keyring, name, fresh=fresh)
-    say(json, f"{path}\nThis address is a secret: whoever knows it can make {name} be read.", name=name, path=path)
+    _reveal(json, f"{path}\nThis address is a secret: whoever knows it can make {name} be read.", name=name, path=path)
+
+
+def _reveal(json: bool, text: str, **facts: object) -> None:
+    """Say what is shown on purpose, although it is a secret: everywhere else it is hidden."""
+    from json import dumps
+
+    typer.echo(dumps(facts) if json else text)
 
 
 # --- webhooks out
@@ -72,7 +79,7 @@ def add(
 
     with running() as application:
         number, secret = subscribe(application.store, application.keyring, url, event or [])
-    say(json, f"{number}: {url}\nIts secret, shown this once: {secret}", number=number, url=url, secret=secret)
+    _reveal(json, f"{number}: {url}\nIts secret, shown this once: {secret}", number=number, url=url, secret=secret)
 
 
 @webhooks_app.command()

@@ -167,6 +167,7 @@ def test_a_run_that_still_runs_is_told_when_it_ends(house: House, tell: Notifier
     assert [said["data"]["run"] for said in ear.said()] == [later, slow], f"run {dead} died"
     with house.store.read() as unit:
         assert not hooks.pending(unit)
+        assert hooks.every(unit)[0].place["open"] == [], "the dead are not waited for"
 
 
 def test_who_is_erased_is_told_of_by_id_only(house: House, tell: Notifier, ear: Ear, url: str) -> None:

@@ -191,6 +191,7 @@ def test_a_leader_that_was_asleep_fires_nothing(desk: Desk, clock: Clock, monkey
             clock.wait(LEASE + 1)
             assert rival.tick()
             desk.work()
+            rival.stop()
         return begin(**options)
 
     with desk.house.store.begin() as unit:  # so that it still believes in its lead when it looks
@@ -333,6 +334,18 @@ def test_an_edit_made_elsewhere_is_noticed_within_a_look(desk: Desk, clock: Cloc
     clock.wait(1)
     assert desk.turn() == [("push", "book")]
     assert desk.turn() == []
+
+
+def test_who_is_being_synced_is_not_woken(desk: Desk, clock: Clock) -> None:
+    """It may be about to write it anyway; when it ends, it is asked again."""
+    from app.engine.run import lease
+
+    desk.turn()
+    desk.house.remotes["crm"].add(card("Ann Abel", "ann@x.test"))
+    sync(desk.house.world(), "crm")
+    with lease(desk.house.world(), "book"):
+        assert desk.turn() == []
+    assert desk.turn() == [("push", "book")]
 
 
 def test_what_is_run_by_hand_only_is_not_woken(houses: HOUSES, clock: Clock) -> None:
