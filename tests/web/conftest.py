@@ -7,6 +7,19 @@ from pathlib import Path
 
 import pytest
 from office import Office
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from app.engine import access
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_hashes() -> Iterator[None]:
+    """Argon2 as it is, with a hundredth of its work: what tests do is sign in."""
+    quick = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(access, "_hasher", lambda: quick)
+        yield
 
 
 @pytest.fixture
