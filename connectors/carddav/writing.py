@@ -20,8 +20,8 @@ from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unautho
 
 PROOF: Final = 50
 """Writes that are read back in one request, where it is not known that the server keeps them."""
-LANES: Final = 4
-"""Writes that are on their way at one time."""
+LANES: Final = 1
+"""Writes that are on their way at one time: Xandikos refuses two at once (423 Locked)."""
 ENDING: Final = (Throttled, Unreachable, Unauthorised)
 """Errors that end a run."""
 UNFINISHED: Final = "the card was stored, but the run ended before all of it was written or proven"
