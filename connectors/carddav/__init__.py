@@ -31,9 +31,9 @@ Quirks
 - multiget of what is not there: 404 entries, or silence (DAViCal): then each is asked for by GET. Where
   nothing at all was found, the address book itself is looked for: Xandikos answers a PROPFIND of one that is gone with
   207, and in it 404 (probed).
-- Writes go one after the other: Xandikos refuses two at once with 423, and on the same machine more gain nothing (probed
-  on Radicale 3.9, which closes the connection after each answer, and Xandikos: 400 creates over 1, 2 or 4 connections
-  took 7.4 s, 6.5 s, 6.9 s and 5.9 s, 6.3 s, 6.0 s).
+- Writes go one after the other: Xandikos refuses two at once with 423, and on the same machine more gain nothing
+  (probed on Radicale 3.9, which closes the connection after each answer, and Xandikos: 400 creates over 1, 2 or 4
+  connections took 7.4 s, 6.5 s, 6.9 s and 5.9 s, 6.3 s, 6.0 s).
 - Address data in XML comes with LF line ends (XML 1.0 section 2.11).
 
 Limits
