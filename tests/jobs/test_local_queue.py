@@ -213,3 +213,30 @@ def test_a_job_that_breaks_is_tried_again_later_and_harms_no_other(houses: Calla
         [left] = jobs.listing(unit)
         assert left.connection_id == 1
         assert left.due > unit.now + timedelta(seconds=10)
+
+
+def test_a_worker_says_that_it_lives_for_as_long_as_a_job_takes(
+    houses: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.jobs import local
+
+    monkeypatch.setattr(local, "HEARTBEAT", 0.05)
+    house = houses(real_clock)
+    house.connect("crm")
+    queue, bench = LocalQueue(house.store, "host:1"), Bench()
+    bench.gate.clear()
+    worker = queue.worker(bench, lanes=1)
+    queue.enqueue("sync", 1)
+    worker.start()
+    until(lambda: bool(bench.running))
+
+    def promised() -> float:
+        with house.store.read() as unit:
+            [job] = jobs.listing(unit)
+        assert job.until
+        return job.until.timestamp()
+
+    first = promised()
+    until(lambda: promised() > first + 0.1)
+    bench.gate.set()
+    assert worker.stop(5)

@@ -264,6 +264,19 @@ def test_a_deaf_subscriber_holds_up_no_other(house: House, tell: Notifier, ear: 
     assert len(ear.heard) == 2
 
 
+def test_after_a_failure_the_rest_waits_with_it(house: House, tell: Notifier, ear: Ear, url: str) -> None:
+    """So that who is in trouble is not hammered, and hears of things in their order."""
+    _subscribe(house, url, "person.changed")
+    for number in range(3):
+        _edit(house, value=f"edit {number}")
+        with house.store.begin() as unit:
+            hooks.collect(unit, lambda: f"n{number}")  # noqa: B023
+    ear.answers = [500]
+    tell(TASK)
+    assert len(ear.heard) == 1
+    assert sorted(notice.attempts for notice in _listing(house, "waiting")) == [0, 0, 1]
+
+
 def test_a_crash_between_the_answer_and_its_note_tells_twice_under_one_id(
     house: House, tell: Notifier, ear: Ear, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
