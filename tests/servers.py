@@ -47,7 +47,7 @@ class Server:
 
     def ask(
         self, method: str, url: str, body: str = "", headers: Mapping[str, str] | None = None
-    ) -> tuple[int, str, Mapping[str, str]]:
+    ) -> tuple[int, str, Any]:
         """What another client sees: status, body, headers."""
         token = b64encode(f"{self.username}:{self.password}".encode()).decode()
         request = urllib.request.Request(
