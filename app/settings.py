@@ -54,7 +54,7 @@ class Settings(BaseModel):
         default="local",
         description="Where jobs wait: in a table of Concord's own, or with Procrastinate (needs PostgreSQL).",
     )
-    lanes: int = Field(default=8, ge=1, le=64, description="How many connections a process syncs at a time.")
+    lanes: int = Field(default=8, ge=1, le=32, description="How many connections a process syncs at a time.")
     keep_journal_days: int = Field(
         default=0, ge=0, description="For how many days the journal, settled conflicts and runs are kept; 0: for ever."
     )

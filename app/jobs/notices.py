@@ -7,6 +7,7 @@ up no other.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import uuid
 from base64 import b64encode
@@ -25,6 +26,8 @@ from app.store.store import Store
 from connectors.contract import Context
 from connectors.errors import Error
 from connectors.http import Http, Response, retry_after
+
+log = logging.getLogger(__name__)
 
 RESTS: Final = tuple(
     timedelta(seconds=seconds) for seconds in (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -113,7 +116,14 @@ class Notifier:
 
     def _tell_one(self, subscription: Subscription, notices: Sequence[Notice]) -> None:
         """One subscriber, one notice after the other; after a failure the rest waits with it."""
-        secret = self._cipher.decrypt(subscription.secret)["secret"]
+        try:
+            secret = self._cipher.decrypt(subscription.secret)["secret"]
+        except Exception as error:
+            # Its key is not at hand: nobody is told until a human has seen to it, and nobody else is held up.
+            log.warning("subscription %d cannot be told: %s", subscription.id, error)
+            with self._store.begin() as unit:
+                hooks.switch(unit, subscription.id, "off", str(error))
+            return
         with Http("", self._context, react=lambda response: None, tries=1, timeout=PATIENCE) as http:
             for notice in notices:
                 verdict = self._send(http, subscription.url, secret, notice)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -31,6 +31,9 @@ LEASE: Final = 6.0
 TICK: Final = 1.0
 """Seconds between two looks."""
 
+CHORES: Final[Mapping[Kind, timedelta]] = {"notices": timedelta(seconds=2), "housekeeping": timedelta(hours=1)}
+"""Least time between two of them, whatever became of the first."""
+
 Due = tuple[Kind, int | None]
 
 
@@ -41,6 +44,7 @@ class Scheduler:
         self._store, self._queue, self._zone, self._jitter = store, queue, zone, jitter
         self._owner = f"{owner}/{uuid.uuid4().hex[:8]}"
         self._fired: dict[int, datetime] = {}
+        self._chores: dict[Kind, datetime] = {}
         self._next: dict[int, tuple[object, datetime]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
@@ -75,6 +79,8 @@ class Scheduler:
                 self._queue.enqueue(kind, connection, unit=unit)
                 if kind == "sync" and connection is not None:
                     self._fired[connection] = unit.now
+                if kind in CHORES:
+                    self._chores[kind] = unit.now
         return True
 
     def _due(self, unit: Unit) -> Iterator[Due]:
@@ -83,10 +89,15 @@ class Scheduler:
                 yield "sync", standing.connection.id
         for connection in turns.owed(unit, self._zone):
             yield "push", connection
-        if hooks.pending(unit):
+        if self._may("notices", unit.now) and hooks.pending(unit):
             yield "notices", None
-        if keeping.is_due(unit):
+        if self._may("housekeeping", unit.now) and keeping.is_due(unit):
             yield "housekeeping", None
+
+    def _may(self, chore: Kind, now: datetime) -> bool:
+        """A chore that fails is not put in again and again."""
+        last = self._chores.get(chore)
+        return last is None or last + CHORES[chore] <= now
 
     def _is_due(self, unit: Unit, standing: Standing) -> bool:
         connection = standing.connection

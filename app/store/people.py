@@ -37,13 +37,15 @@ def load(unit: Unit, ids: Iterable[int]) -> dict[int, Person]:
 
 
 def by_uid(unit: Unit, uid: str) -> Person | None:
-    """The person with this uid, or with the only uid that begins so (at least 6 characters)."""
-    match = people.c.uid == uid if len(uid) < 6 else people.c.uid.startswith(uid, autoescape=True)
-    exact = (people.c.uid == uid).desc()
-    rows = unit.db.execute(sa.select(*_COLUMNS).where(match).order_by(exact).limit(2)).all()
-    if rows and (len(rows) == 1 or rows[0].uid == uid):
-        return Person(*rows[0])
-    return None
+    """The person with this uid, else with the only uid that begins so (at least 6 characters)."""
+    exact = unit.db.execute(sa.select(*_COLUMNS).where(people.c.uid == uid)).first()
+    if exact is not None:
+        return Person(*exact)
+    if len(uid) < 6:
+        return None
+    begins = people.c.uid.startswith(uid, autoescape=True)
+    rows = unit.db.execute(sa.select(*_COLUMNS).where(begins).limit(2)).all()
+    return Person(*rows[0]) if len(rows) == 1 else None
 
 
 def by_keys(unit: Unit, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], set[int]]:

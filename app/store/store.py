@@ -177,7 +177,8 @@ class Store:
 
 def _options(url: str) -> dict[str, Any]:
     if sa.make_url(url).get_backend_name() != "sqlite":
-        return {"pool_pre_ping": True}
+        # Writers wait for their turn with a connection in their hands: every lane and every request may need one.
+        return {"pool_pre_ping": True, "pool_size": 8, "max_overflow": 32}
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 30}}
     if sa.make_url(url).database in (None, "", ":memory:"):
         options["poolclass"] = sa.StaticPool

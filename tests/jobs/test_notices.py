@@ -295,6 +295,20 @@ def test_a_crash_between_the_answer_and_its_note_tells_twice_under_one_id(
     assert len({headers["webhook-id"] for headers, _ in ear.heard}) == 1
 
 
+def test_one_whose_key_is_gone_is_switched_off_and_holds_up_no_other(
+    house: House, tell: Notifier, ear: Ear, url: str
+) -> None:
+    number, _ = _subscribe(house, url)
+    _subscribe(house, url, "person.changed")
+    with house.store.begin() as unit:
+        unit.db.execute(hooks.subscriptions.update().where(hooks.subscriptions.c.id == number).values(secret=b"x"))
+    _edit(house)
+    tell(TASK)
+    with house.store.read() as unit:
+        assert [found.state for found in hooks.every(unit)] == ["off", "active"]
+    assert len(ear.heard) == 1
+
+
 @pytest.mark.parametrize("wrong", ["ftp://x.test", "x.test/hook", "https://", "https://ann:secret@x.test/"])
 def test_addresses_that_cannot_be_told(house: House, wrong: str) -> None:
     with pytest.raises(ValueError, match="address"):

@@ -205,6 +205,23 @@ def test_a_leader_that_was_asleep_fires_nothing(desk: Desk, clock: Clock, monkey
     assert len(desk.house.runs("crm")) == 2
 
 
+def test_a_chore_that_fails_is_not_put_in_every_second(desk: Desk, clock: Clock) -> None:
+    clock.wait(90_000)
+    desk.turn()
+    with desk.house.store.begin() as unit:
+        keeping.done(unit)
+    clock.wait(90_000)
+    put_in = 0
+    for _ in range(10):
+        clock.wait(1)
+        desk.scheduler.tick()
+        with desk.house.store.begin() as unit:
+            while job := jobs.take(unit, "worker t", 10):  # as one that failed leaves it: gone, and nothing kept
+                put_in += job.kind == "housekeeping"
+                jobs.finish(unit, job)
+    assert put_in == 1
+
+
 # --- quiet hours
 
 
