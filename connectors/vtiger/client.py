@@ -1,7 +1,7 @@
 """vTiger's two doors: `webservice.php` and the cloud's REST API. One method per operation.
 
 Both carry the same operations, ids, query language and envelope (vtiger note, parts A and B). The cloud knows no
-session, so it is preferred where its `/me` answers; which door it is, is found out once per process.
+session, so it is preferred where its `/me` answers. That a server has only the other one is remembered for later runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -28,6 +28,8 @@ PAGE: Final = 100
 DOUBTFUL: Final = frozenset('"\\')
 """Characters of which nobody knows what they do in a literal of a query (transcript 04)."""
 CLOUD: Final = "/restapi/v1/vtiger/default"
+DOOR: Final = "door"
+"""Under this name it is remembered which door a server has, and `check` asks anew."""
 RENEW: Final = "enter user name and access key again (in vTiger: My Preferences; a new password makes a new key)"
 
 
@@ -232,6 +234,9 @@ def cloud_user(me: Response) -> User | None:
     return User(str(found["id"]), str(found.get("user_name") or found["id"]), clock=http.server_time(me))
 
 
+_Door = TypeVar("_Door", Webservice, Cloud)
+
+
 # --- operations ------------------------------------------------------------------------------------------------------
 
 
@@ -249,20 +254,50 @@ class Client:
         self._username, self._access_key = username, access_key
         self._lock = threading.Lock()
         self._door: Webservice | Cloud | None = None
+        self._remember, self._remembered = context.remember, context.memory.get(DOOR)
 
     @property
     def door(self) -> Webservice | Cloud:
-        """The door of this server: the cloud's where its `/me` answers."""
+        """The door of this server: the cloud's where its `/me` answers. One that had the other door the last time is
+        not asked for it again, as long as that opens."""
         with self._lock:
             if self._door is None:
-                headers = basic(self._username, self._access_key)
-                user = cloud_user(self._wire.request("GET", f"{CLOUD}/me", headers=headers, react=_throttled_only))
-                self._door = (
-                    Webservice(self._wire, self._username, self._access_key)
-                    if user is None
-                    else Cloud(self._wire, headers, user)
-                )
+                self._door = self._known() or self._probe()
             return self._door
+
+    def probe(self) -> None:
+        """Find out anew which door this server has."""
+        with self._lock:
+            self._door = self._probe()
+
+    def _known(self) -> Webservice | Cloud | None:
+        if self._remembered != Webservice.__name__:
+            return None
+        try:
+            return self._webservice()
+        except (Unreachable, Uncertain, Unauthorised) as error:
+            door = self._cloud()  # it may have moved there
+            if door is None:
+                raise error
+            return door
+
+    def _probe(self) -> Webservice | Cloud:
+        return self._cloud() or self._webservice()
+
+    def _cloud(self) -> Cloud | None:
+        headers = basic(self._username, self._access_key)
+        user = cloud_user(self._wire.request("GET", f"{CLOUD}/me", headers=headers, react=_throttled_only))
+        return None if user is None else self._kept(Cloud(self._wire, headers, user))
+
+    def _webservice(self) -> Webservice:
+        return self._kept(Webservice(self._wire, self._username, self._access_key))
+
+    def _kept(self, door: _Door) -> _Door:
+        name = type(door).__name__
+        if name != self._remembered:
+            self._remember(DOOR, name)
+            self._remembered = name
+        return door
 
     @property
     def user(self) -> User:

@@ -101,6 +101,7 @@ class VtigerConnector:
     # -- who and what
 
     def check(self) -> Account:
+        self._client.probe()
         user = self._client.user
         notes: list[str] = []
         for module in self._modules:

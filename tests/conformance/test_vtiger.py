@@ -47,12 +47,14 @@ class World:
     box: VtigerSandbox = field(default_factory=VtigerSandbox)
     slept: list[float] = field(default_factory=list)
     opened: list[VtigerConnector] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.box.app(scope, receive, send)
 
     def serve(self, **options: Any) -> VtigerSandbox:
         self.box = VtigerSandbox(clock=lambda: START, **options)
+        self.memory = {}
         return self.box
 
     def open(self, **settings: Any) -> VtigerConnector:
@@ -61,10 +63,14 @@ class World:
             self.box.advance(seconds)
 
         given = CONNECTOR.settings(**{**self.box.settings(self.url), **settings})
-        opened = CONNECTOR.open(given, Context(now=self.box.now, sleep=sleep, random=lambda: 0.5))
+        opened = CONNECTOR.open(given, self._context(sleep))
         assert isinstance(opened, VtigerConnector)
         self.opened.append(opened)
         return opened
+
+    def _context(self, sleep: Callable[[float], None]) -> Context:
+        kept = self.memory
+        return Context(self.box.now, sleep, lambda: 0.5, memory=dict(kept), remember=kept.__setitem__)
 
     def log(self, act: Callable[[], Any]) -> list[str]:
         """The requests that an act costs."""
@@ -324,6 +330,31 @@ def test_the_cloud_is_known_by_its_door(world: World) -> None:
     world.serve(cloud=True)
     connector = world.open()
     assert not any("webservice" in line for line in world.log(connector.check))
+
+
+def test_which_door_a_server_has_is_asked_once(world: World) -> None:
+    asked = lambda: [line for line in world.log(lambda: world.open().read(["12x1"]).__next__()) if "/me" in line]  # noqa: E731
+    assert len(asked()) == 1
+    assert asked() == [], "it is remembered for later runs"
+    assert len([line for line in world.log(world.open().check) if "/me" in line]) == 1, "a check asks anew"
+
+
+def test_a_server_that_moved_to_the_cloud_is_found_there(world: World) -> None:
+    world.open().check()
+    kept = world.memory
+    world.serve(cloud=True)
+    world.memory = kept
+    world.box.seed([{"lastname": "Lee"}])
+    world.box.faults.add("unavailable", "webservice", times=99)
+    [row] = world.box.rows()
+    assert one(world.open(), row["id"]).card
+    assert kept == {"door": "Cloud"}
+
+
+def test_a_remembered_door_that_does_not_open_says_why(world: World) -> None:
+    world.open().check()
+    with pytest.raises(Unauthorised, match="enter user name and access key again"):
+        one(world.open(access_key="wrong"), "12x1")
 
 
 @pytest.mark.parametrize(
