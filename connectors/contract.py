@@ -114,11 +114,14 @@ class Account:
     label: shown to the admin ("admin at vTiger 8.2.0").
     notes: facts worth telling ("this server cannot list deletions; they are found by comparing listings").
     clock: the server's own time, aware, where it tells.
+    id: what the remote calls the account for good, where consent may be another account's by mistake; "" where it
+        does not tell, or the settings name the account already.
     """
 
     label: str
     notes: Sequence[str] = ()
     clock: datetime | None = None
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +264,30 @@ class Seller(Protocol):
         ...
 
 
+Tell = Callable[[str, Any], None]
+Watch = Callable[[str, Mapping[str, Any]], AbstractContextManager[Tell]]
+"""Who watches what goes on: (what, facts) as it begins; the function that it yields takes more facts as they come; the
+end is the end of the `with`. Facts are never secrets, nor anybody's data."""
+
+
+def _unheard(name: str, value: Any) -> None:
+    """Nobody listens."""
+
+
+def unwatched(what: str, facts: Mapping[str, Any]) -> AbstractContextManager[Tell]:
+    """A `Watch` for where nobody looks."""
+    return nullcontext(_unheard)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What the world gives a connector: everything that is not pure comes in here.
 
     now: the time, aware. sleep: waits that many seconds. random: [0, 1), for jitter.
     requests: called once per HTTP request sent, with (method, bytes sent, bytes received).
+    watch: see `Watch`; every HTTP request is told to it.
+    budget: called with (of what, requests left) where a limit of requests is known: "burst" is our own for this
+        process, "minute" and "day" are what the remote told.
     memory: what was found out about this remote in earlier runs, as it was when this one began; remember: adds to it at
         once (JSON).
     save_secrets: stores rotated credentials at once ({setting: new value}).
@@ -279,6 +300,8 @@ class Context:
     sleep: Callable[[float], None]
     random: Callable[[], float]
     requests: Callable[[str, int, int], None] = lambda method, sent, received: None
+    watch: Watch = unwatched
+    budget: Callable[[str, int], None] = lambda window, left: None
     memory: Mapping[str, Any] = field(default_factory=dict)
     remember: Callable[[str, Any], None] = lambda name, value: None
     save_secrets: Callable[[Mapping[str, str]], None] = lambda secrets: None

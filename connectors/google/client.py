@@ -257,6 +257,15 @@ class Client:
         """A page of the account's contacts: {connections?, nextPageToken?, nextSyncToken?, totalItems?}."""
         return self._call(lambda api: api.connections.list(resourceName="people/me", **params))
 
+    def me(self) -> str:
+        """The account, by the resource name that is its own for good (people.get of people/me, which the scope of
+        contacts covers); "" where Google does not tell."""
+        try:
+            answer = self._call(lambda api: api.people.get(resourceName="people/me", personFields="metadata"))
+        except (Missing, Refused):
+            return ""
+        return str(answer.get("resourceName") or "")
+
     def people(self, names: Sequence[str], fields: str) -> list[Mapping[str, Any]]:
         """At most 200 persons: [{requestedResourceName, httpStatusCode, person?, status?}]."""
         answer = self._call(

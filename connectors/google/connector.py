@@ -73,7 +73,7 @@ class Google:
         return mapping.fit(card, held, photos=self._settings.photos)
 
     def check(self) -> Account:
-        """Two requests: how many contacts there are, and what the consent covers."""
+        """Three requests: whose account it is, how many contacts there are, and what the consent covers."""
         scopes = self._client.scopes()
         total = self._client.connections({"personFields": "metadata", "pageSize": 1}).get("totalItems", 0)
         notes = ["Google shows changes in listings some minutes late; they are taken in at a later run."]
@@ -81,7 +81,7 @@ class Google:
             self.capabilities = replace(self.capabilities, creates=False, updates=False, deletes=False)
             notes.append("This consent is for reading only: nothing will be written to Google.")
         label = f"Google Contacts of {self._settings.account or 'this account'} ({total:,} contacts)"
-        return Account(label, notes, self._client.clock)
+        return Account(label, notes, self._client.clock, self._client.me())
 
     # --- reading ----------------------------------------------------------------------------------------------
 

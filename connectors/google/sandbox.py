@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from connectors.authserver import AuthServer, Token
 from connectors.sandbox import Faults, Hostile
 
 SINGLETONS: Final = ("names", "birthdays", "biographies", "genders")
@@ -47,6 +48,8 @@ OUTPUT_ONLY: Final = frozenset({
 # fmt: on
 TOKEN_LIFE: Final = timedelta(days=7)
 CONTACTS: Final = "https://www.googleapis.com/auth/contacts"
+OWNER: Final = "101500000000000000001"
+"""The id of the account whose contacts these are."""
 STALE: Final = (
     "Request person.metadata.sources.etag is different than the current person.metadata.sources.etag. "
     "Clear local cache and get the latest person."
@@ -896,77 +899,22 @@ def _untoken(token: str) -> dict[str, Any]:
 # --- OAuth2 (1) -------------------------------------------------------------------------------------------------
 
 
-class OAuth:
-    """The authorization server. rotate: a refresh answers with a new refresh token (K)."""
+class OAuth(AuthServer):
+    """Google's authorization server. rotate: a refresh answers with a new refresh token (K). Its users are account
+    ids."""
+
+    stranger = 401
+    access_life = timedelta(seconds=3599)
 
     def __init__(self, clock: Callable[[], datetime], rotate: bool) -> None:
-        self.client_id, self.client_secret = "sandbox.apps.example.test", secrets.token_hex(12)
+        super().__init__(clock, "sandbox.apps.example.test", OWNER)
         self.rotate = rotate
-        self.denies = False
-        self.forges_state = False
-        self._clock = clock
-        self._refresh: dict[str, str] = {}
-        self._access: dict[str, tuple[datetime, str]] = {}
-        self._codes: dict[str, dict[str, str]] = {}
 
-    def grant(self, scope: str) -> str:
-        """A refresh token, as if the user had consented."""
-        token = "1//" + secrets.token_urlsafe(24)
-        self._refresh[token] = scope
-        return token
+    def name_token(self, kind: str) -> str:
+        return {"code": "4/0", "refresh": "1//", "access": "ya29."}[kind] + secrets.token_urlsafe(24)
 
-    def revoke(self) -> None:
-        """The user takes back all access: no refresh token and no access token works any more."""
-        self._refresh.clear()
-        self._access.clear()
-
-    def expire(self) -> None:
-        """All access tokens die early."""
-        self._access.clear()
-
-    def scope_of(self, authorization: str) -> str | None:
-        until, scope = self._access.get(authorization.removeprefix("Bearer "), (self._clock(), ""))
-        return scope if until > self._clock() else None
-
-    def authorize(self, query: Mapping[str, str]) -> Response:
-        """The consent page: this user says yes at once."""
-        if query.get("client_id") != self.client_id or query.get("code_challenge_method") != "S256":
-            return JSONResponse({"error": "invalid_request"}, 400)
-        state = "forged" if self.forges_state else query["state"]
-        if self.denies:
-            return RedirectResponse(
-                f"{query['redirect_uri']}?{urlencode({'error': 'access_denied', 'state': state})}", 302
-            )
-        code = "4/0" + secrets.token_urlsafe(16)
-        self._codes[code] = dict(query)
-        return RedirectResponse(f"{query['redirect_uri']}?{urlencode({'code': code, 'state': state})}", 302)
-
-    def token(self, form: Mapping[str, str]) -> Response:
-        if form.get("client_id") != self.client_id or form.get("client_secret") != self.client_secret:
-            return JSONResponse({"error": "invalid_client", "error_description": "Unauthorized"}, 401)
-        if form.get("grant_type") == "refresh_token":
-            return self._refreshed(form.get("refresh_token", ""))
-        asked = self._codes.pop(form.get("code", ""), {})
-        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
-        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        if not asked or challenge != asked["code_challenge"] or form.get("redirect_uri") != asked["redirect_uri"]:
-            return JSONResponse({"error": "invalid_grant", "error_description": "Bad Request"}, 400)
-        return self._answer(asked["scope"], {"refresh_token": self.grant(asked["scope"])})
-
-    def _refreshed(self, token: str) -> Response:
-        scope = self._refresh.get(token)
-        if scope is None:
-            words = "Token has been expired or revoked."
-            return JSONResponse({"error": "invalid_grant", "error_description": words}, 400)
-        if not self.rotate:
-            return self._answer(scope, {})
-        del self._refresh[token]
-        return self._answer(scope, {"refresh_token": self.grant(scope)})
-
-    def _answer(self, scope: str, more: Mapping[str, str]) -> Response:
-        token = "ya29." + secrets.token_urlsafe(24)
-        self._access[token] = (self._clock() + timedelta(seconds=3599), scope)
-        return JSONResponse({"access_token": token, "expires_in": 3599, "scope": scope, "token_type": "Bearer", **more})
+    def successor(self, token: str, held: Token) -> str | None:
+        return self.replace(token, held) if self.rotate else None
 
 
 # --- the app ----------------------------------------------------------------------------------------------------
@@ -1014,6 +962,7 @@ def _app(box: GoogleSandbox) -> FastAPI:
     endpoint("DELETE", "/v1/people/{id}:deleteContactPhoto", "write", lambda p, q, b: box.delete_photo(person(p), q))
     endpoint("PATCH", "/v1/people/{id}:updateContact", "write", lambda p, q, b: box.update_contact(person(p), b, q))
     endpoint("DELETE", "/v1/people/{id}:deleteContact", "write", lambda p, q, b: box.delete_contact(person(p)))
+    _add_me(app, box)
     endpoint("GET", "/v1/people/{id}", "read", lambda p, q, b: box.get_person(person(p), q))
     endpoint("GET", "/v1/contactGroups", "read", lambda p, q, b: box.list_groups(q))
     endpoint("POST", "/v1/contactGroups", "write", lambda p, q, b: box.create_group(b))
@@ -1026,19 +975,23 @@ def _app(box: GoogleSandbox) -> FastAPI:
     return app
 
 
+def _add_me(app: FastAPI, box: GoogleSandbox) -> None:
+    """people.get of people/me: the account whose token it is. The contacts are those of `OWNER`, whoever asks."""
+
+    @app.get("/v1/people/me")
+    def me(request: Request) -> Response:
+        with box.lock:
+            box.admit(request, "read")
+            _mask(parse_qs(request.url.query), "personFields")
+            user = box.oauth.user_of(request.headers.get("authorization", ""))
+            metadata = {"objectType": "PERSON", "sources": [{"type": "PROFILE", "id": user}]}
+            return JSONResponse({"resourceName": f"people/{user}", "etag": "%EgMBNy4=", "metadata": metadata})
+
+
 def _add_others(app: FastAPI, box: GoogleSandbox) -> None:
     """What is not the People API: the authorization server and the photos' files."""
 
-    @app.post("/token")
-    async def token(request: Request) -> Response:
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
-        with box.lock:
-            return box.oauth.token(form)
-
-    @app.get("/auth")
-    def authorize(request: Request) -> Response:
-        with box.lock:
-            return box.oauth.authorize(dict(request.query_params))
+    app.router.routes.extend(box.oauth.routes("/auth", "/token", box.lock))
 
     @app.get("/photos/{token}")
     def photo(token: str, sz: int = 100) -> Response:

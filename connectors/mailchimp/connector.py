@@ -90,7 +90,8 @@ class Mailchimp:
         ]
         if found.key and not found.keeps_key:
             notes.append(f"The merge field {self._settings.key_field} will be made with the first new contact.")
-        return Account(f"Mailchimp audience {audience.get('name')} ({members:,} contacts)", notes, clock)
+        label = f"Mailchimp audience {audience.get('name')} ({members:,} contacts)"
+        return Account(label, notes, clock, str(audience.get("id") or ""))
 
     # -- reading
 

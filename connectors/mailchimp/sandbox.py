@@ -18,14 +18,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from connectors.authserver import AuthServer, Token
 from connectors.mailchimp.account import Account
 from connectors.mailchimp.audience import Problem
 from connectors.sandbox import Faults, Hostile
@@ -33,6 +34,8 @@ from connectors.sandbox import Faults, Hostile
 API_KEY: Final = "0123456789abcdef0123456789abcdef-us19"
 CONNECTIONS: Final = 10
 """Requests at a time of one user (1)."""
+OWNER: Final = "owner"
+"""Whose account this is; anybody else's has other audiences."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,10 @@ class MailchimpSandbox(Account):
             return self._error(Problem(401, "API Key Invalid", words))
         return None
 
+    def _belongs_to_another(self, authorization: str) -> bool:
+        """A token of somebody else's account, which has other audiences (here: none, not even a list of them)."""
+        return self.oauth.user_of(authorization) not in (None, OWNER)
+
     def _error(self, problem: Problem) -> Response:
         return JSONResponse(self._problem(problem), problem.status, media_type="application/problem+json")
 
@@ -160,6 +167,8 @@ class MailchimpSandbox(Account):
             refused = self.admit(request.headers.get("authorization", ""))
             if refused:
                 return refused
+            if self._belongs_to_another(request.headers.get("authorization", "")):
+                return self._error(Problem(404, "Resource Not Found", "The requested resource could not be found."))
             path = request.scope["raw_path"].decode().partition("?")[0].removeprefix("/3.0")
             query = dict(request.query_params)
             status, answer = self.call(request.method, path, query, json.loads(body) if body else None)
@@ -175,55 +184,45 @@ class MailchimpSandbox(Account):
 # --- OAuth2 (1) ------------------------------------------------------------------------------------------------------
 
 
-class Authorization:
-    """login.mailchimp.com: a code flow without PKCE (what it is sent of that it ignores), tokens that never expire."""
+class Authorization(AuthServer):
+    """login.mailchimp.com: a code flow without PKCE (what it is sent of that it ignores), tokens that never expire, and
+    nothing to refresh."""
+
+    pkce = False
+    access_life = None
+    refreshable = False
 
     def __init__(self) -> None:
-        self.client_id, self.client_secret = "123456789012", secrets.token_hex(16)
-        self.denies = False
-        self.tokens: set[str] = set()
-        self._codes: dict[str, str] = {}
+        super().__init__(lambda: datetime.now(UTC), "123456789012", OWNER)
 
-    def grant(self) -> str:
+    @property
+    def tokens(self) -> dict[str, Token]:
+        """The access tokens that work."""
+        return self.accesses
+
+    def grant(self, scope: str = "", user: str | None = None) -> str:
         """An access token, as if the user had consented."""
-        token = secrets.token_hex(16)
-        self.tokens.add(token)
+        token = self.name_token("access")
+        self.accesses[token] = Token(self._consent(scope, user), self.clock(), None)
         return token
 
-    def authorize(self, query: Mapping[str, str]) -> Response:
-        """The consent page: this user says yes at once."""
-        if query.get("client_id") != self.client_id or query.get("response_type") != "code":
-            return JSONResponse({"error": "invalid_request"}, 400)
-        target, state = query["redirect_uri"], query.get("state", "")
-        if self.denies:
-            return RedirectResponse(f"{target}?{urlencode({'error': 'access_denied', 'state': state})}", 302)
-        code = secrets.token_hex(16)
-        self._codes[code] = target
-        return RedirectResponse(f"{target}?{urlencode({'code': code, 'state': state})}", 302)
+    def name_token(self, kind: str) -> str:
+        return secrets.token_hex(16)
 
-    def token(self, form: Mapping[str, str]) -> Response:
-        if form.get("client_id") != self.client_id or form.get("client_secret") != self.client_secret:
-            return JSONResponse({"error": "invalid_client"}, 400)
-        target = self._codes.pop(form.get("code", ""), None)
-        if form.get("grant_type") != "authorization_code" or target is None or target != form.get("redirect_uri"):
-            return JSONResponse({"error": "invalid_grant"}, 400)
-        return JSONResponse({"access_token": self.grant(), "expires_in": 0, "scope": None})
+    def lasting(self, scope: str) -> bool:
+        return False
+
+    def answer(self, access: str, scope: str, refresh: str | None) -> dict[str, Any]:
+        return {"access_token": access, "expires_in": 0, "scope": None}
 
     def metadata(self, authorization: str, base: str) -> Response:
         """Where the account is, for a token."""
-        if authorization.partition(" ")[2] not in self.tokens:
+        if self.user_of(authorization) is None:
             return JSONResponse({"error": "invalid_token"}, 401)
         return JSONResponse({"dc": "us19", "accountname": "Sandbox", "api_endpoint": base, "login_url": base})
 
 
 def _app(box: MailchimpSandbox) -> Starlette:
-    async def token(request: Request) -> Response:
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
-        return box.oauth.token(form)
-
-    async def authorize(request: Request) -> Response:
-        return box.oauth.authorize(dict(request.query_params))
-
     async def metadata(request: Request) -> Response:
         base = str(request.base_url).rstrip("/")
         return box.oauth.metadata(request.headers.get("authorization", ""), base)
@@ -236,8 +235,7 @@ def _app(box: MailchimpSandbox) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/oauth2/token", token, methods=["POST"]),
-            Route("/oauth2/authorize", authorize),
+            *box.oauth.routes("/oauth2/authorize", "/oauth2/token"),
             Route("/oauth2/metadata", metadata),
             Route("/results/{ticket}.tar.gz", result),
             Route("/3.0/{path:path}", box.serve, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),

@@ -200,7 +200,7 @@ class Client:
     """The endpoints. All of them raise errors by reaction (`CODES`)."""
 
     def __init__(self, settings: QuickBooksSettings, context: Context) -> None:
-        self._realm = settings.realm_id
+        self.realm = settings.realm_id
         rate = settings.rate
         self._http = Http(settings.base, context, react=quickbooks_react, rate=rate, burst=40, timeout=60.0)
         # Batches have a quota of their own.
@@ -287,7 +287,7 @@ class Client:
         http: Http | None = None,
     ) -> Row:
         """Send with our token; one that is refused is renewed once."""
-        if not self._realm:
+        if not self.realm:
             raise Unauthorised(f"nobody has said which company this is about (realm_id); {AGAIN}")
         for last in (False, True):
             token, _ = self._grant.access()
@@ -295,7 +295,7 @@ class Client:
             try:
                 response = (http or self._http).request(
                     method,
-                    f"/v3/company/{quote(self._realm, safe='')}/{path}",
+                    f"/v3/company/{quote(self.realm, safe='')}/{path}",
                     params={**(params or {}), "minorversion": MINOR_VERSION},
                     content=None if content is None else content.encode(),
                     headers={**headers, "content-type": kind} if content is not None else headers,

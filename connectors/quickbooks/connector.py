@@ -52,7 +52,8 @@ class QuickBooks:
             "Sub-customers and jobs are read and kept up to date, but never renamed.",
         ]
         name = company.get("CompanyName") or "a company"
-        return Account(f"{name} in QuickBooks Online ({', '.join(numbers)})", notes, self._client.clock)
+        label = f"{name} in QuickBooks Online ({', '.join(numbers)})"
+        return Account(label, notes, self._client.clock, self._client.realm)
 
     # --- reading
 

@@ -358,12 +358,13 @@ def _app(box: QuickBooksSandbox) -> FastAPI:
         body = await request.body()
         with box.lock:
             time = {"time": told(box.clock())}
-            if not box.oauth.admits(request.headers.get("authorization", "")):
+            company = box.oauth.user_of(request.headers.get("authorization", ""))
+            if company is None:
                 return _unauthorised(box)
             if not box.spend(path):
                 said = Fault("3001", "ThrottleExceeded", "statusCode=429, The request limit was reached.")
                 return _response({"Fault": said.body(), **time}, 429)
-            if realm != box.realm:
+            if realm != company:
                 refused = Fault("3100", "ApplicationAuthorizationFailed", "statusCode=403", kind="AUTHORIZATION")
                 return _response({"Fault": refused.body(), **time}, 403)
             query = {name: values[0] for name, values in parse_qs(request.url.query).items()}
@@ -372,15 +373,5 @@ def _app(box: QuickBooksSandbox) -> FastAPI:
             except Fault as fault:
                 return _response({"Fault": fault.body(), **time}, 400)
 
-    @app.post("/oauth2/v1/tokens/bearer")
-    async def token(request: Request) -> Response:
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
-        with box.lock:
-            return box.oauth.token(request.headers.get("authorization", ""), form)
-
-    @app.get("/connect/oauth2")
-    def authorize(request: Request) -> Response:
-        with box.lock:
-            return box.oauth.authorize(dict(request.query_params))
-
+    app.router.routes.extend(box.oauth.routes("/connect/oauth2", "/oauth2/v1/tokens/bearer", box.lock))
     return app

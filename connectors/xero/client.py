@@ -187,6 +187,7 @@ class Client:
         # A burst of 6 and 0.9 a second are 60 in any minute.
         self._http = Http(settings.url, context, react=xero_react, rate=settings.rate, burst=6, timeout=60.0)
         self._grant = Grant(self._http, context, settings, OAUTH)
+        self._told_budget = context.budget
         self._tenant: Tenant | None = None
         self.day_left: int | None = None
         self.clock: datetime | None = None
@@ -328,6 +329,9 @@ class Client:
                 continue
             left = response.headers.get("x-daylimit-remaining", "")
             self.day_left = int(left) if left.isdigit() else self.day_left
+            for window in ("day", "minute"):
+                if (told := response.headers.get(f"x-{window[:3]}limit-remaining", "")).isdigit():
+                    self._told_budget(window, int(told))
             self.clock = server_time(response) or self.clock
             return response
         raise AssertionError("the last attempt returns or raises")

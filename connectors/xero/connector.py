@@ -56,7 +56,7 @@ class Xero:
         if self._client.day_left is not None:
             notes.append(f"{self._client.day_left:,} requests are left today.")
         count = f" ({total:,} contacts)" if total is not None else ""
-        return Account(f"{tenant.name} at Xero{count}", notes, self._client.clock)
+        return Account(f"{tenant.name} at Xero{count}", notes, self._client.clock, tenant.id.lower())
 
     # -- reading
 

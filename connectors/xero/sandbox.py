@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from fastapi import FastAPI, Request
@@ -27,7 +26,7 @@ from starlette.types import ASGIApp
 from connectors.sandbox import Faults, Hostile
 from connectors.xero.sandbox_api import ENDPOINTS, Act
 from connectors.xero.sandbox_books import BadQuery, Books, Invalid, NoSuchThing
-from connectors.xero.sandbox_login import Login
+from connectors.xero.sandbox_login import OWNER, Login
 
 REMEMBERED: Final = timedelta(minutes=6)
 """How long an Idempotency-Key is (note: its lifetime is short; K)."""
@@ -311,21 +310,13 @@ def _refusal(error: Exception) -> Response | None:
 def _add_login(app: FastAPI, box: XeroSandbox) -> None:
     """The authorization server, and which organisations a consent covers (note: Auth)."""
 
-    @app.post("/connect/token")
-    async def token(request: Request) -> Response:
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
-        with box.lock:
-            return box.login.token(request.headers.get("authorization", ""), form)
-
-    @app.get("/identity/connect/authorize")
-    def authorize(request: Request) -> Response:
-        with box.lock:
-            return box.login.authorize(dict(request.query_params))
+    app.router.routes.extend(box.login.routes("/identity/connect/authorize", "/connect/token", box.lock))
 
     @app.get("/connections")
     def connections(request: Request) -> Response:
         with box.lock:
-            if box.login.scope_of(request.headers.get("authorization", "")) is None:
+            user = box.login.user_of(request.headers.get("authorization", ""))
+            if user is None:
                 return JSONResponse(_problem(401, "Unauthorized", "TokenExpired"), 401)
             return JSONResponse(
                 [
@@ -336,6 +327,7 @@ def _add_login(app: FastAPI, box: XeroSandbox) -> None:
                         "tenantName": books.name,
                     }
                     for books in box.organisations.values()
+                    if user == OWNER
                 ]
             )
 

@@ -66,7 +66,7 @@ def test_consent_brings_a_refresh_token_that_works(served: Served, show: Callabl
     box, settings = served
     granted = consent(settings, show)
     assert set(granted) == {"refresh_token"}
-    assert granted["refresh_token"] in box.oauth._refresh
+    assert granted["refresh_token"] in box.oauth.refreshes
 
 
 def test_the_link_asks_for_lasting_access_with_pkce(served: Served) -> None:
@@ -92,7 +92,7 @@ def test_an_answer_to_another_link_is_refused(served: Served) -> None:
     for show in (browse, landing):
         with pytest.raises(Unauthorised, match="does not belong"):
             consent(settings, show)
-    assert len(box.oauth._codes) == 2, "no code was spent"
+    assert len(box.oauth.codes) == 2, "no code was spent"
 
 
 def test_a_no_is_told(served: Served) -> None:

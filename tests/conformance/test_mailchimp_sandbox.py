@@ -517,7 +517,7 @@ def test_oauth(served: tuple[MailchimpSandbox, httpx.Client]) -> None:
     assert http.post("/oauth2/token", data={**form, "client_secret": "wrong"}).json()["error"] == "invalid_client"
     answer = http.post("/oauth2/token", data=form).json()
     assert (answer["expires_in"], answer["scope"]) == (0, None)
-    assert http.post("/oauth2/token", data=form).json()["error"] == "invalid_grant", "a code works once"
     known = http.get("/oauth2/metadata", headers={"authorization": f"OAuth {answer['access_token']}"}, auth=None).json()
     assert (known["dc"], known["api_endpoint"]) == ("us19", str(http.base_url).rstrip("/"))
+    assert http.post("/oauth2/token", data=form).json()["error"] == "invalid_grant", "a code works once"
     assert http.get("/oauth2/metadata", headers={"authorization": "OAuth wrong"}, auth=None).status_code == 401
