@@ -11,13 +11,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from app import logs
+from app import logs, tracing
 from app.engine.look import Telling
 from app.engine.world import Tally, Unusable, World
 from app.secrets import BadKey, Keyring
@@ -27,7 +27,7 @@ from app.store.connections import Connection
 from app.store.store import Store
 from connectors import registry
 from connectors.card import Equivalence
-from connectors.contract import Connector, Context, System
+from connectors.contract import Connector, Context, System, Watch
 from connectors.contract import Settings as ConnectorSettings
 from connectors.errors import Unreachable
 
@@ -43,11 +43,12 @@ class BadConnection(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A running Concord: its settings, its database, its keys."""
+    """A running Concord: its settings, its database, its keys. watch: who is told what goes on."""
 
     settings: Settings
     store: Store
     keyring: Keyring
+    watch: Watch = field(default=logs.about, kw_only=True)
 
     def world(
         self,
@@ -70,6 +71,7 @@ class Application:
             eq=Equivalence(self.settings.region),
             progress=tell,
             at=at,
+            watch=self.watch,
         )
 
     def open(self, connection: Connection, tally: Tally) -> Connector:
@@ -82,6 +84,7 @@ class Application:
         context = replace(
             self.context(),
             requests=tally.count_request,
+            budget=tally.count_budget,
             memory=connection.memory or {},
             remember=lambda name, value: self.remember(connection.id, name, value),
             save_secrets=lambda changed: self.save_secrets(connection.id, changed),
@@ -92,7 +95,7 @@ class Application:
 
     def context(self) -> Context:
         """The world as a connector sees it, without a connection of its own."""
-        return Context(now=lambda: datetime.now(UTC), sleep=time.sleep, random=random.random)
+        return Context(now=lambda: datetime.now(UTC), sleep=time.sleep, random=random.random, watch=self.watch)
 
     @contextmanager
     def renewing(self, connection: int) -> Iterator[Mapping[str, str]]:
@@ -160,6 +163,7 @@ def start(settings: Settings | None = None) -> Application:
     relax_gc()
     settings = settings or load()
     logs.later(settings)
+    watch = tracing.watching(logs.about, settings)
     file = settings.database_file
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +171,7 @@ def start(settings: Settings | None = None) -> Application:
     with store.read():
         pass  # says clearly why it cannot be opened, if it cannot
     migrations.upgrade(store.engine)
-    return Application(settings, store, Keyring(settings))
+    return Application(settings, store, Keyring(settings), watch=watch)
 
 
 def relax_gc() -> None:

@@ -47,6 +47,7 @@ def build(application: Application, queue: Queue, stopping: Callable[[], bool] =
         files=FilesOnDisk(application),
         uploads=application.settings.home / UPLOADS,
         stopping=stopping,
+        watch=application.watch,
     )
     zone = zone_of(application.settings.timezone)
     receiver = Receiver(application.store, application.keyring, queue, zone)

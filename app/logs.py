@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, TextIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, TextIO
 
 from app.secrets import redact
 from app.settings import Settings
+from connectors.contract import Tell
 
-_CHATTY = ("httpx", "httpcore", "googleapiclient", "alembic", "apscheduler")
-"""Libraries that tell about every request; their warnings are worth a line, the rest only when debugging."""
+_CHATTY = ("alembic", "apscheduler")
+"""Libraries that tell about every step; their warnings are worth a line, the rest only when debugging."""
+_BLABBING = ("httpx", "httpcore", "googleapiclient", "urllib3")
+"""Libraries that tell addresses with their queries, and cookies: sessions of remotes stand there. Only their warnings
+are ever written; what is sent is told by `connectors.http`."""
+ABOUT: Final = ("connection", "run")
+"""What every line of a run carries."""
+
+_about: ContextVar[dict[str, Any]] = ContextVar("about")
+
+
+@contextmanager
+def about(what: str, facts: Mapping[str, Any]) -> Iterator[Tell]:
+    """A `Watch`: every line that is written meanwhile carries the connection and the run, as soon as they are known."""
+    held = {**_about.get({}), **{name: facts[name] for name in ABOUT if name in facts}}
+    token = _about.set(held)
+
+    def tell(name: str, value: Any) -> None:
+        if name in ABOUT:
+            held[name] = value
+
+    try:
+        yield tell
+    finally:
+        _about.reset(token)
+
+
+def _add_about(_logger: Any, _method: str, event: Any) -> Any:
+    """A structlog processor: see `about`."""
+    return {**_about.get({}), **event}
 
 
 class Later(logging.Handler):
@@ -35,6 +67,8 @@ def later(settings: Settings) -> None:
 def _levels(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.getLogger().setLevel(level)
+    for name in _BLABBING:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     for name in _CHATTY:
         logging.getLogger(name).setLevel(level if level <= logging.DEBUG else logging.WARNING)
 
@@ -47,6 +81,8 @@ def setup(settings: Settings, stream: TextIO | None = None) -> None:
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not out.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _add_about,
+        structlog.stdlib.ExtraAdder(ABOUT),
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

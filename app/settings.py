@@ -58,6 +58,11 @@ class Settings(BaseModel):
     keep_journal_days: int = Field(
         default=0, ge=0, description="For how many days the journal, settled conflicts and runs are kept; 0: for ever."
     )
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        description="Where traces of runs and requests go: nowhere, or by OpenTelemetry's protocol (needs the extra "
+        "`otel`; OTEL_EXPORTER_OTLP_ENDPOINT says where).",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is worth a line.")
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="How lines are written; auto: for people on a terminal, else JSON."
@@ -83,7 +88,7 @@ class Settings(BaseModel):
             raise ValueError("distributed needs CONCORD_DATABASE_URL to be a PostgreSQL database")
         return value
 
-    @field_validator("log_level", "log_format", "queue", mode="before")
+    @field_validator("log_level", "log_format", "queue", "traces", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value

@@ -343,10 +343,13 @@ class Webhook:
 
     proves: (headers with small names, body as it came, key, now) -> is it the remote's own? None where it signs
     nothing: then only the address is secret. signed: it always signs, so without the key nothing is believed.
+    tells: what it says that nobody can ask for: (body that was proved, what is remembered) -> what to remember anew, as
+        `Context.remember` does.
     """
 
     proves: Callable[[Mapping[str, str], bytes, str, datetime], bool] | None = None
     signed: bool = False
+    tells: Callable[[bytes, Mapping[str, Any]], Mapping[str, Any]] = lambda body, memory: {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ reaction. Nothing else in the project imports httpx."""
 from __future__ import annotations
 
 import email.utils
+import logging
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ Response = httpx.Response
 Auth = httpx.Auth
 BasicAuth = httpx.BasicAuth
 
+log = logging.getLogger(__name__)
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT"})
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 LONGEST_WAIT: Final = 120.0
@@ -168,17 +170,20 @@ class Http:
 
     def _send(self, method: str, url: str, params: Any, data: Any, json: Any, content: Any, headers: Any) -> Response:
         if self._budget:
-            self._budget.take()
+            self._context.budget("burst", self._budget.take())
         request = self._client.build_request(
             method, url, params=params, data=data, json=json, content=content, headers=headers
         )
         sent = int(request.headers.get("content-length", 0))
         received = 0
-        try:
-            response = self._client.send(request)
-            received = len(response.content)
-        finally:
-            self._context.requests(method, sent, received)
+        with self._context.watch(f"HTTP {method}", _facts(request)) as tell:
+            try:
+                response = self._client.send(request)
+                received = len(response.content)
+            finally:
+                self._context.requests(method, sent, received)
+            tell("http.response.status_code", response.status_code)
+            log.debug("%s %s: %d", method, request.url.copy_with(query=None, userinfo=None), response.status_code)
         return response
 
     def _host(self, url: str) -> str:
@@ -197,6 +202,17 @@ class Http:
         self.close()
 
 
+def _facts(request: httpx.Request) -> dict[str, Any]:
+    """What may be told of a request: not its query, headers and body, which hold secrets and people's data."""
+    url = request.url
+    return {
+        "http.request.method": request.method,
+        "server.address": url.host,
+        "server.port": url.port or (443 if url.scheme == "https" else 80),
+        "url.path": url.path,
+    }
+
+
 @cache
 def _tls() -> ssl.SSLContext:
     """One context for all connections: reading the authorities' certificates takes 30 ms."""
@@ -211,15 +227,17 @@ class Budget:
         self._tokens, self._at = float(burst), context.now()
         self._lock = threading.Lock()
 
-    def take(self) -> None:
-        """Wait until one more request is within the budget."""
+    def take(self) -> int:
+        """Wait until one more request is within the budget; how many more there are at once."""
         with self._lock:
             now = self._context.now()
             grown = (now - self._at).total_seconds() * self._rate
             self._tokens, self._at = min(float(self._burst), self._tokens + max(0.0, grown)) - 1.0, now
             debt = -self._tokens / self._rate
+            left = max(0, int(self._tokens))
         if debt > 0:
             self._context.sleep(debt)
+        return left
 
 
 def server_time(response: Response) -> datetime | None:

@@ -58,11 +58,17 @@ def pull(session: Session) -> None:
 def _read(session: Session, cursor: Any) -> None:
     with session.store.read() as unit:
         listing = Listing(set(), anew=cursor is None and links.count(unit, session.id) > 0)
-    for page in session.connector.changes(cursor):
-        cursor = page.cursor or cursor
-        records = gather(session, page)
-        with session.store.begin() as unit:
-            take_page(session, unit, page, records, listing)
+    pages = iter(session.connector.changes(cursor))
+    while True:
+        with session.world.watch("page", {}) as tell:
+            page = next(pages, None)
+            if page is None:
+                break
+            cursor = page.cursor or cursor
+            records = gather(session, page)
+            with session.store.begin() as unit:
+                take_page(session, unit, page, records, listing)
+            tell("records", len(records))
         session.world.at("pull.page")
         session.progress("pull", listing.done, page.total)
     if listing.anew:

@@ -185,7 +185,8 @@ def _pass(session: Session, total: int) -> bool:
             return again
         session.world.at("push.intent")
         if tasks:
-            again |= _write(session, tasks, {push.person_id: push.attempts for push in due})
+            with session.world.watch("batch", {"records": len(tasks)}):
+                again |= _write(session, tasks, {push.person_id: push.attempts for push in due})
         after = due[-1].person_id
         done += len(due)
         session.progress("push", done, total)

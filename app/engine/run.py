@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -30,12 +31,14 @@ class Busy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one run. outcome: done | held | failed | paused | waiting | busy."""
+    """What became of one run. outcome: done | held | failed | paused | waiting | busy. run: its id; None where it did
+    not begin."""
 
     connection: str
     outcome: str
     message: str | None
     tally: Tally
+    run: int | None = None
 
     @property
     def quiet(self) -> bool:
@@ -57,17 +60,32 @@ def sync(
     """
     tally = Tally()
     started = world.store.clock()
-    try:
-        with lease(world, name) as fence:
-            outcome, message = _run(world, name, tally, fence, release, None if only_push else pulled)
-    except Busy as busy:
-        outcome, message = "busy", str(busy)
+    run: int | None = None
+    with world.watch("run", {"connection": name}) as tell:
+
+        def begun(id_: int) -> None:
+            nonlocal run
+            run = id_
+            tell("run", id_)
+
+        try:
+            with lease(world, name) as fence:
+                outcome, message = _run(world, name, tally, fence, release, None if only_push else pulled, begun)
+        except Busy as busy:
+            outcome, message = "busy", str(busy)
+        tell("outcome", outcome)
     tally.seconds = round((world.store.clock() - started).total_seconds(), 3)
-    return Report(name, outcome, message, tally)
+    return Report(name, outcome, message, tally, run)
 
 
 def _run(
-    world: World, name: str, tally: Tally, fence: Fence, release: bool, pulled: Callable[[], None] | None
+    world: World,
+    name: str,
+    tally: Tally,
+    fence: Fence,
+    release: bool,
+    pulled: Callable[[], None] | None,
+    begun: Callable[[int], None],
 ) -> tuple[str, str | None]:
     connection = find(world, name)
     if connection.state == "paused":
@@ -83,6 +101,7 @@ def _run(
         connection = replace(connection, cleared=world.store.clock() + timedelta(days=1))
     with world.store.begin() as unit:
         run_id = runs.start(unit, connection.id, only_push=pulled is None)
+    begun(run_id)
     outcome, message = _attempt(world, connection, tally, run_id, fence, pulled)
     with world.store.begin() as unit:
         runs.finish(unit, run_id, outcome, message, tally.as_json())
@@ -166,7 +185,8 @@ def lease(world: World, name: str) -> Iterator[Fence]:
         if not runs.take_lease(unit, key, owner, LEASE):
             raise busy
     stop = threading.Event()
-    heart = threading.Thread(target=_beat, args=(world, fence, stop), daemon=True)
+    around = contextvars.copy_context()  # what it logs is of this run, too
+    heart = threading.Thread(target=around.run, args=(_beat, world, fence, stop), daemon=True)
     heart.start()
     try:
         yield fence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from app.engine.world import Session
@@ -22,12 +23,18 @@ def read(session: Session) -> None:
 
 
 def _read(session: Session, connector: Seller, cursor: Any) -> None:
-    for number, page in enumerate(connector.purchases(cursor), 1):
-        with session.store.begin() as unit:
-            session.fence(unit)
-            purchases.keep(unit, session.id, page.purchases)
-            purchases.remove(unit, session.id, page.gone)
-            if page.cursor is not None:
-                connections.update(unit, session.id, sales_cursor=page.cursor)
+    pages = iter(connector.purchases(cursor))
+    for number in count(1):
+        with session.world.watch("page", {}) as tell:
+            page = next(pages, None)
+            if page is None:
+                return
+            with session.store.begin() as unit:
+                session.fence(unit)
+                purchases.keep(unit, session.id, page.purchases)
+                purchases.remove(unit, session.id, page.gone)
+                if page.cursor is not None:
+                    connections.update(unit, session.id, sales_cursor=page.cursor)
+            tell("purchases", len(page.purchases))
         session.world.at("sales.page")
         session.progress("purchases", number)

@@ -11,7 +11,7 @@ from app.core.policy import Policy
 from app.store.connections import Connection
 from app.store.store import Store, Unit
 from connectors.card import Equivalence
-from connectors.contract import Connector
+from connectors.contract import Connector, Watch, unwatched
 
 Fence = Callable[[Unit], None]
 """Raises where this process has lost the right to write."""
@@ -29,6 +29,7 @@ class World:
     mint: a new element id. uid: a new person's uid. owner: this process, in leases and nowhere else.
     at: called at every named write boundary ("pull.page", "push.intent", …): where tests kill the process.
     progress: (connection, phase, done, total or None).
+    watch: told of every run, page and batch, with the ids of connection and run.
     """
 
     store: Store
@@ -39,11 +40,13 @@ class World:
     eq: Equivalence = field(default_factory=Equivalence)
     at: Callable[[str], None] = lambda name: None
     progress: Callable[[str, str, int, int | None], None] = lambda connection, phase, done, total: None
+    watch: Watch = unwatched
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a run did. linked: records found to be a person we knew. quiet: nothing was written anywhere."""
+    """What a run did. linked: records found to be a person we knew. quiet: nothing was written anywhere. budget: the
+    requests that were left at its end, {"burst" | "minute" | "day": number}, as far as that is known."""
 
     pulled: int = 0
     people: int = 0
@@ -60,11 +63,15 @@ class Tally:
     bytes_sent: int = 0
     bytes_received: int = 0
     seconds: float = 0.0
+    budget: dict[str, int] = field(default_factory=dict)
 
     def count_request(self, method: str, sent: int, received: int) -> None:
         self.requests += 1
         self.bytes_sent += sent
         self.bytes_received += received
+
+    def count_budget(self, window: str, left: int) -> None:
+        self.budget[window] = left
 
     @property
     def writes(self) -> int:

@@ -98,6 +98,7 @@ class _Standing(Collector):
         yield _each("concord_refused_records", "Records that cannot be taken.", {x.name: x.refused for x in found})
         yield _each("concord_deletions_waiting", "Deletions that the brake holds.", {x.name: x.parked for x in found})
         yield _each("concord_conflicts_open", "Values for a human to decide.", {x.name: x.conflicts for x in found})
+        yield _budget(found)
         up = {x.name: float(x.state == "active") for x in found}
         yield _each("concord_connection_active", "1: it runs; 0: it is paused, or waits for its first contact.", up)
         yield _each("concord_people", "Persons, by state.", persons, "state")
@@ -109,6 +110,15 @@ def _pushes(found: list[Measured]) -> Metric:
     for one in found:
         for state in PUSHES:
             metric.add_metric([one.name, state], one.pushes.get(state, 0))
+    return metric
+
+
+def _budget(found: list[Measured]) -> Metric:
+    words = "Requests that were left as the last run ended: of our own rate (burst), or as the remote told."
+    metric = GaugeMetricFamily("concord_request_budget_left", words, labels=["connection", "window"])
+    for one in found:
+        for window, left in one.budget.items():
+            metric.add_metric([one.name, window], left)
     return metric
 
 

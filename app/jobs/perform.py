@@ -88,5 +88,8 @@ def _tell(report: Report) -> None:
     level = logging.INFO if report.outcome in ("done", "waiting") else logging.WARNING
     if report.quiet and report.outcome == "done":
         level = logging.DEBUG
-    did = ", ".join(f"{name} {number}" for name, number in report.tally.as_json().items() if number)
-    log.log(level, "%s: %s (%s)", report.connection, report.message or report.outcome, did)
+    did = ", ".join(
+        f"{name} {number}" for name, number in report.tally.as_json().items() if number and name != "budget"
+    )
+    about = {"connection": report.connection, **({"run": report.run} if report.run is not None else {})}
+    log.log(level, "%s: %s (%s)", report.connection, report.message or report.outcome, did, extra=about)

@@ -17,7 +17,7 @@ from app.store.tables import conflicts, connections, losses, notices, people, pu
 class Measured:
     """How a connection stands. read: when the last reading run that ended well began. pushes: {state: number}.
     oldest: since when the oldest push is owed. refused: records that cannot be taken. parked: deletions that wait.
-    conflicts: values about which a human has to decide."""
+    conflicts: values about which a human has to decide. budget: {window: requests left} as the last run knew it."""
 
     name: str
     state: str
@@ -27,6 +27,7 @@ class Measured:
     refused: int
     parked: int
     conflicts: int
+    budget: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,18 @@ def connections_measured(unit: Unit) -> list[Measured]:
         .correlate(connections)
         .scalar_subquery()
     )
+    newest = (
+        sa.select(sa.func.max(runs.c.id))
+        .where(runs.c.connection_id == connections.c.id, runs.c.outcome != "running")
+        .correlate(connections)
+        .scalar_subquery()
+    )
+    last = runs.alias("last")
     query = (
-        sa.select(connections.c.id, connections.c.name, connections.c.state, runs.c.started)
+        sa.select(connections.c.id, connections.c.name, connections.c.state, runs.c.started, last.c.counters)
         .select_from(connections)
         .outerjoin(runs, runs.c.id == well)
+        .outerjoin(last, last.c.id == newest)
         .order_by(connections.c.name)
     )
     return [
@@ -73,8 +82,9 @@ def connections_measured(unit: Unit) -> list[Measured]:
             bad.get(id_, 0),
             parked.get(id_, 0),
             clashes.get(id_, 0),
+            (counters or {}).get("budget", {}),
         )
-        for id_, name, state, read in unit.db.execute(query)
+        for id_, name, state, read, counters in unit.db.execute(query)
     ]
 
 

@@ -77,10 +77,14 @@ class Guarded(APIRoute):
         name, path = self.name, self.path_format
 
         async def guarded(request: Request) -> Response:
-            try:
-                return await _pass(request, own, name, path, handle)
-            except Exception as error:
-                return problems.answer(error)
+            facts = {"http.request.method": request.method, "http.route": path}
+            with ports_of(request).watch(f"{request.method} {path}", facts) as tell:
+                try:
+                    response = await _pass(request, own, name, path, handle)
+                except Exception as error:
+                    response = problems.answer(error)
+                tell("http.response.status_code", response.status_code)
+            return response
 
         return guarded
 

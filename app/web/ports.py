@@ -11,6 +11,7 @@ from app.engine.run import Report
 from app.engine.world import World
 from app.store.connections import Connection
 from app.store.store import Store
+from connectors.contract import Watch, unwatched
 
 Place = tuple[str | int, ...]
 
@@ -94,7 +95,8 @@ class Written(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All that the API stands on. stopping: is the server about to end? Streams end then, too."""
+    """All that the API stands on. stopping: is the server about to end? Streams end then, too. watch: is told of every
+    request."""
 
     store: Store
     world: Callable[[], World]
@@ -103,5 +105,6 @@ class Ports:
     files: Files
     uploads: Path
     stopping: Callable[[], bool] = lambda: False
+    watch: Watch = unwatched
     ready: Sequence[Callable[[], str | None]] = field(default_factory=tuple)
     """Each says why the daemon cannot work now, or None."""

@@ -79,3 +79,15 @@ def test_a_run_is_counted_when_it_ends(house: House, clock: Clock) -> None:
     assert found["concord_requests_total", "book"] == 7
     assert found["concord_runs_total", "crm", "failed"] == 1
     assert found["concord_run_seconds_sum", "book"] == pytest.approx(20, abs=1)
+
+
+def test_the_requests_that_are_left_are_told(house: House) -> None:
+    metrics = Metrics(house.store)
+    assert not [key for key in _read(metrics) if key[0] == "concord_request_budget_left"]
+    for budget in ({"day": 900, "minute": 5}, {"day": 880, "burst": 3}):
+        with house.store.begin() as unit:
+            runs.finish(unit, runs.start(unit, house.ids["book"]), "done", None, {"budget": budget})
+    with house.store.begin() as unit:
+        runs.start(unit, house.ids["book"])  # what runs has not told yet
+    found = {key[1:]: value for key, value in _read(metrics).items() if key[0] == "concord_request_budget_left"}
+    assert found == {("book", "day"): 880, ("book", "burst"): 3}
