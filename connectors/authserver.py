@@ -63,8 +63,8 @@ class AuthServer:
     page. redirects: the addresses that the app has registered; None: any will do. clock: the sandbox's.
 
     basic: the client comes by HTTP Basic. pkce: a challenge is looked at. stranger: the status for a wrong client.
-    access_life, refresh_life: None is for ever. refreshable: there are refresh tokens at all. kills: a refresh token that is shown once more after it was replaced
-    takes back its whole consent (RFC 9700 section 4.14.2).
+    access_life, refresh_life: None is for ever. refreshable: there are refresh tokens at all. kills: a refresh token
+    that is shown once more after it was replaced takes back its whole consent (RFC 9700 section 4.14.2).
     """
 
     basic: ClassVar[bool] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -22,7 +23,8 @@ class Connection:
     line, or None. approve: whether the first contact waits for a human. state "new": that has not been yet. reason: why
     it is paused. cleared: until when a human has released the brake. sales_cursor: the place up to which purchases were
     read. memory: what its connector found out about the remote. quiet: "22:00-06:00", when nothing runs by itself.
-    hook: how its webhooks are known to be its own, encrypted.
+    hook: how its webhooks are known to be its own, encrypted. account: a fingerprint of the account that it is, once it
+    was told. denied: since when it is paused because its credentials are refused.
     """
 
     id: int
@@ -41,6 +43,8 @@ class Connection:
     memory: Any = None
     quiet: str | None = None
     hook: bytes | None = None
+    account: str | None = None
+    denied: datetime | None = None
 
 
 _ALL = [connections.c[name] for name in Connection.__slots__]
@@ -82,13 +86,35 @@ def start_over(unit: Unit, connection: int) -> None:
         .where(conflicts.c.connection_id == connection, conflicts.c.open)
         .values(open=False, kept="ours")
     )
-    update(unit, connection, state="new", reason=None, cursor=None, sales_cursor=None, cleared=None, memory=None)
+    blank = {"cursor": None, "sales_cursor": None, "cleared": None, "memory": None, "account": None, "denied": None}
+    update(unit, connection, state="new", reason=None, **blank)
+
+
+def let_in(unit: Unit, connection: Connection, **values: Any) -> bool:
+    """It has credentials that work: if it is paused for want of them, it goes on. True where it does."""
+    resumed = connection.denied is not None
+    if resumed:
+        values |= {
+            "denied": None,
+            "reason": None,
+            "state": "active" if connection.state == "paused" else connection.state,
+        }
+    if values:
+        update(unit, connection.id, **values)
+    return resumed
 
 
 def remember(unit: Unit, connection: int, name: str, value: Any) -> None:
     """Add to what a connection's connector knows about its remote."""
-    known = unit.db.execute(sa.select(connections.c.memory).where(connections.c.id == connection)).scalar()
-    update(unit, connection, memory={**(known or {}), name: value})
+    learn(unit, connection, lambda memory: {name: value})
+
+
+def learn(unit: Unit, connection: int, news: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    """Add to what a connection's connector knows what follows from it. Who else adds meanwhile waits."""
+    query = sa.select(connections.c.memory).where(connections.c.id == connection).with_for_update()
+    memory = unit.db.execute(query).scalar() or {}
+    if found := news(memory):
+        update(unit, connection, memory={**memory, **found})
 
 
 def receivers(unit: Unit, source: int | None) -> list[int]:

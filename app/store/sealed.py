@@ -8,9 +8,14 @@ from typing import Final
 import sqlalchemy as sa
 
 from app.store.store import Unit
-from app.store.tables import connections, subscriptions
+from app.store.tables import connections, handshakes, subscriptions
 
-COLUMNS: Final[tuple[sa.Column[bytes], ...]] = (connections.c.secrets, connections.c.hook, subscriptions.c.secret)
+COLUMNS: Final[tuple[sa.Column[bytes], ...]] = (
+    connections.c.secrets,
+    connections.c.hook,
+    subscriptions.c.secret,
+    handshakes.c.sealed,
+)
 
 
 def reseal(unit: Unit, anew: Callable[[bytes], bytes]) -> int:

@@ -98,6 +98,8 @@ connections = Table(
     Column("memory", Json, comment="what the connector found out about the remote"),
     Column("cleared", Moment, comment="until when the brake is released by a human"),
     Column("hook", LargeBinary, comment="JSON of how its webhooks are known to be its own, encrypted"),
+    Column("account", String(64), comment="SHA-256 of the account's id there, since it was first told"),
+    Column("denied", Moment, comment="paused, because its credentials are refused since then"),
 )
 
 people = Table(
@@ -435,4 +437,25 @@ notices = Table(
     Column("answer", Text, comment="what became of the last attempt"),
     Index(None, "state", "due"),
     Index(None, "subscription_id", "state"),
+)
+
+handshakes = Table(
+    "handshakes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column(
+        "connection_id", Integer, ForeignKey("connections.id", ondelete="SET NULL"), comment="null: removed meanwhile"
+    ),
+    Column("asked_by", String(64), nullable=False, comment="the user who may connect"),
+    Column("ticket", String(64), nullable=False, unique=True, comment="SHA-256 of what its link holds"),
+    Column("other", Boolean, nullable=False, comment="may it be another account than before?"),
+    Column("expires", Moment, nullable=False),
+    Column("browser", String(64), comment="SHA-256 of the cookie of the browser that opened the link last"),
+    Column("state", String(64), unique=True, comment="SHA-256 of what the vendor sends back; null: not opened yet"),
+    Column("sealed", LargeBinary, comment="JSON of the PKCE verifier, encrypted"),
+    Column("redirect", Text, comment="where the vendor sends the browser back to"),
+    Column("spent", Moment, comment="when the state came back"),
+    Column("done", Moment, comment="when access was given"),
+    Index(None, "expires"),
+    Index(None, "connection_id"),
 )
