@@ -33,7 +33,7 @@ LAG: Final = 600.0
 IDLE: Final[Mapping[str, int]] = {
     "sugar": 3,
     "suite": 4,
-    "vtiger": 7,
+    "vtiger": 8,
     "google": 2,
     "mail": 2,
     "books": 3,
