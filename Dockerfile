@@ -2,7 +2,8 @@
 # unless CONCORD_SECRETS_KEYS brings it.
 #
 #   docker build -t concord .
-#   docker run -v concord:/data -e CONCORD_REGION=DE concord
+#   docker run -d --name concord -v concord:/data -p 127.0.0.1:8420:8420 -e CONCORD_REGION=DE concord
+#   docker exec -it concord concord users add ann --role admin
 
 FROM python:3.13-slim AS build
 ENV UV_PROJECT_ENVIRONMENT=/opt/concord \
@@ -13,12 +14,12 @@ RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /src
 # The dependencies change seldom, and are a layer of their own.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --no-install-project
+RUN uv sync --locked --no-dev --extra otel --no-install-project
 COPY README.md LICENSE ./
 COPY app ./app
 COPY connectors ./connectors
 COPY migrations ./migrations
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --extra otel --no-editable
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /data --no-create-home concord \
@@ -30,6 +31,9 @@ ENV PATH=/opt/concord/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER concord
 VOLUME /data
-HEALTHCHECK --interval=1m --timeout=20s --start-period=20s CMD ["concord", "connections", "--json"]
+EXPOSE 8420
+# Of a container that does something else ("worker"), switch it off: --no-healthcheck.
+HEALTHCHECK --interval=1m --timeout=20s --start-period=30s CMD ["python", "-c", \
+    "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8420/healthz', timeout=15)"]
 ENTRYPOINT ["concord"]
-CMD ["sync", "--watch"]
+CMD ["serve", "--host", "0.0.0.0"]

@@ -23,8 +23,8 @@ help: ## List the targets
 demo: .venv/.run ## See it work: CRMs, Google, Mailchimp, accounting and phones, synced both ways, with proof
 	$(BIN)/concord demo $(ARGS)
 
-serve: .venv/.run ## Sync every connection for ever, each at its interval
-	$(BIN)/concord sync --watch $(ARGS)
+serve: .venv/.run ## Run the daemon: the API, and every connection at its interval (ARGS="--port 9000")
+	$(BIN)/concord serve $(ARGS)
 
 test: .venv/.dev ## Run the tests (ARGS="-k name" to choose)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(LIMIT) $(ARGS)
@@ -50,7 +50,7 @@ clean: ## Remove what make installed and the caches
 	rm -rf .venv .tools .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find app benchmarks connectors migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What `make demo` needs; --inexact leaves the developers' tools where they are.
+# What `make demo` and `make serve` need; --inexact leaves the developers' tools where they are.
 .venv/.run: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml
 	$(SYNC) --no-dev --inexact
 	@$(COMPILE)

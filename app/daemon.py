@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydantic import SecretStr, ValidationError
 
+import migrations
 from app import configure, filing
 from app.bootstrap import Application
 from app.configure import Declared, Entry
@@ -22,6 +23,7 @@ from app.jobs.receiving import Receiver
 from app.jobs.schedule import zone_of
 from app.store import connections
 from app.store.connections import Connection
+from app.store.store import Store
 from app.web.ports import Invalid, Place, Ports, Written
 from connectors import registry
 from connectors.contract import System
@@ -33,8 +35,14 @@ UPLOADS: Final = "uploads"
 TOKEN_FILE: Final = "bootstrap-token"  # noqa: S105
 
 
-def build(application: Application, queue: Queue, stopping: Callable[[], bool] = lambda: False) -> FastAPI:
-    """The API of this installation. stopping: is the server about to end?"""
+def build(
+    application: Application,
+    queue: Queue,
+    stopping: Callable[[], bool] = lambda: False,
+    ready: Sequence[Callable[[], str | None]] = (),
+) -> FastAPI:
+    """The API of this installation. stopping: is the server about to end? ready: each says what keeps the daemon from
+    working now, or None."""
     from app.web.app import create_app
     from app.web.hooks import router as hooks
     from app.web.metrics import router as metrics
@@ -48,10 +56,19 @@ def build(application: Application, queue: Queue, stopping: Callable[[], bool] =
         uploads=application.settings.home / UPLOADS,
         stopping=stopping,
         watch=application.watch,
+        ready=[lambda: "it is about to end" if stopping() else None, lambda: _outgrown(application.store), *ready],
     )
     zone = zone_of(application.settings.timezone)
     receiver = Receiver(application.store, application.keyring, queue, zone)
     return create_app(ports, [hooks(receiver), metrics(application.store)])
+
+
+def _outgrown(store: Store) -> str | None:
+    """A newer Concord has changed the tables under us."""
+    found = migrations.current(store.engine)
+    return (
+        None if found == migrations.HEAD else f"the database is of version {found}, this Concord of {migrations.HEAD}"
+    )
 
 
 def first_token(application: Application) -> Path | None:
@@ -60,14 +77,17 @@ def first_token(application: Application) -> Path | None:
     None where there are users; the file of an earlier start is gone then.
     """
     file = application.settings.home / TOKEN_FILE
+
+    def keep(token: str) -> None:
+        file.unlink(missing_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(token + "\n")
+
+    if access.bootstrap(application.store, keep):
+        return file
     file.unlink(missing_ok=True)
-    token = access.bootstrap(application.store)
-    if token is None:
-        return None
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(token + "\n")
-    return file
+    return None
 
 
 # --- accounts

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PORT = 8420
 
 
 @app.command()
@@ -22,14 +23,18 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Where to listen; loopback unless a proxy with TLS stands before it.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8420,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = PORT,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network of a proxy whose X-Forwarded-For is believed; 127.0.0.1 by default."),
+    ] = None,
 ) -> None:
     """Run the daemon: the API, and every connection at its interval, until it is told to end."""
     with running() as application:
-        _serve(application, host, port)
+        _serve(application, host, port, proxy or ["127.0.0.1"])
 
 
-def _serve(application: Application, host: str, port: int) -> None:
+def _serve(application: Application, host: str, port: int, proxies: list[str]) -> None:
     import uvicorn
 
     from app.daemon import build, first_token
@@ -46,7 +51,7 @@ def _serve(application: Application, host: str, port: int) -> None:
         )
     service = Service(application)
     server: uvicorn.Server
-    api = build(application, service.queue, lambda: server.should_exit)
+    api = build(application, service.queue, lambda: server.should_exit, [service.trouble])
     server = uvicorn.Server(
         uvicorn.Config(
             api,
@@ -55,6 +60,7 @@ def _serve(application: Application, host: str, port: int) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=proxies,
             timeout_graceful_shutdown=10,
             limit_concurrency=200,
         )

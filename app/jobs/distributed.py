@@ -101,6 +101,10 @@ class DistributedWorker:
         self._stop, self._last_call = threading.Event(), threading.Event()
         self._worker: BrokerWorker | None = None
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 

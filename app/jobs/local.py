@@ -66,6 +66,10 @@ class LocalWorker:
             threading.Thread(target=self._live, name="jobs-heartbeat", daemon=True),
         ]
 
+    @property
+    def alive(self) -> bool:
+        return all(thread.is_alive() for thread in self._threads)
+
     def start(self) -> None:
         for thread in self._threads:
             thread.start()

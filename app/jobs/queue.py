@@ -38,6 +38,11 @@ class Task:
 class Worker(Protocol):
     """Does jobs, several at a time, in threads of its own."""
 
+    @property
+    def alive(self) -> bool:
+        """Does it take jobs?"""
+        ...
+
     def start(self) -> None:
         """Begin."""
         ...

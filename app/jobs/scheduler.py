@@ -61,6 +61,11 @@ class Scheduler:
         with self._store.begin() as unit:
             runs.drop_lease(unit, LEADER, self._owner)
 
+    @property
+    def alive(self) -> bool:
+        """Does it look?"""
+        return self._thread.is_alive()
+
     def tick(self) -> bool:
         """Look once, and fire what is due; True where this process leads."""
         with self._store.read() as unit:

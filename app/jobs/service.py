@@ -102,6 +102,12 @@ class Service:
         self._scheduler.start()
         return self
 
+    def trouble(self) -> str | None:
+        """Why nothing would happen by itself any more; None where all is well."""
+        if not self._scheduler.alive:
+            return "the scheduler has stopped"
+        return None if self._worker.alive else "the worker has stopped"
+
     def stop(self, grace: float = GRACE) -> bool:
         """End: nothing new is begun, what runs has `grace` seconds to end, then it is left at its next good moment and
         handed back. False where something would not even stop there: another process takes that over."""

@@ -31,12 +31,17 @@ def test_it_does_not_run_as_root() -> None:
     assert users[-1].split(":")[0] not in {"root", "0"}
 
 
-def test_its_health_is_checked_by_a_command_that_exists() -> None:
-    [check] = [rest for name, rest in _last_stage() if name == "HEALTHCHECK"]
-    command = json.loads(check.partition("CMD")[2])
-    assert command[0] == "concord"
-    cli = pytest.importorskip("app.cli")
-    assert command[1] in _commands(cli)
+def test_its_health_is_asked_where_it_listens() -> None:
+    from app.cli.serve import PORT
+    from app.web.api import health
+
+    found = dict(_last_stage())
+    command = json.loads(found["HEALTHCHECK"].partition("CMD")[2])
+    assert command[:2] == ["python", "-c"]
+    compile(command[2], "HEALTHCHECK", "exec")
+    [(port, path)] = re.findall(r"http://127\.0\.0\.1:(\d+)(/\w+)", command[2])
+    assert path in {route.path for route in health.router.routes}  # type: ignore[attr-defined]
+    assert port == found["EXPOSE"] == str(PORT)
 
 
 def test_it_starts_a_command_that_exists() -> None:

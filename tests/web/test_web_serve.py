@@ -11,20 +11,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from cryptography.fernet import Fernet
+from fastapi.testclient import TestClient
 from office import PASSWORD
 
 from app import cli
 from app.bootstrap import start
+from app.daemon import build
+from app.jobs.service import Service
 from app.store import audit, connections
 
 SERVE = [sys.executable, "-m", "app", "serve", "--port", "0"]
 Run = Any
+Daemon = tuple[subprocess.Popen[str], str, str]
 
 
 @pytest.fixture
@@ -34,10 +39,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def daemon(home: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+def daemon(home: Path) -> Iterator[Daemon]:
+    with serving() as found:
+        yield found
+
+
+@contextmanager
+def serving(*more: str) -> Iterator[Daemon]:
     """The process, its address, what it logged until it was there."""
     environment = {**os.environ, "CONCORD_LOG_FORMAT": "json"}
-    with subprocess.Popen(SERVE, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*SERVE, *more], env=environment, stderr=subprocess.PIPE, text=True) as process:
         log = ""
         assert process.stderr
         for line in process.stderr:
@@ -50,7 +61,7 @@ def daemon(home: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
         process.kill()
 
 
-def test_it_serves_until_it_is_told_to_end(home: Path, daemon: tuple[subprocess.Popen[str], str, str]) -> None:
+def test_it_serves_until_it_is_told_to_end(home: Path, daemon: Daemon) -> None:
     process, url, log = daemon
     assert url.startswith("http://127.0.0.1:"), "it listens on this machine only"
     [file] = re.findall(r"token in (\S+) ", log)
@@ -63,7 +74,8 @@ def test_it_serves_until_it_is_told_to_end(home: Path, daemon: tuple[subprocess.
         new = {"name": "ann", "role": "admin", "password": PASSWORD}
         made = client.post("/v1/users", json=new, headers={"authorization": f"Bearer {token}"})
         assert made.status_code == 201, made.text
-        session = client.post("/v1/sessions", json={"name": "ann", "password": PASSWORD}).json()
+        near = {"x-forwarded-for": "203.0.113.9"}  # as a proxy on this machine says
+        session = client.post("/v1/sessions", json={"name": "ann", "password": PASSWORD}, headers=near).json()
         client.headers["authorization"] = f"Bearer {session['token']}"
         new = {"name": "files", "system": "files", "settings": {"path": str(home / "none.csv")}, "approve": "auto"}
         assert client.post("/v1/connections", json=new).status_code == 201
@@ -73,12 +85,48 @@ def test_it_serves_until_it_is_told_to_end(home: Path, daemon: tuple[subprocess.
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert runs[0]["outcome"] == "failed"
+        assert client.get("/v1/audit?action=sign_in").json()["items"][0]["address"] == "203.0.113.9"
         with client.stream("GET", f"/v1/runs/{runs[0]['id']}/events") as stream:
             assert "event: end" in "".join(stream.iter_text())
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
     assert process.stderr
     assert "Traceback" not in process.stderr.read()
+
+
+def test_it_is_ready_while_it_can_work(home: Path) -> None:
+    application = start()
+    service, ending = Service(application), False
+    client = TestClient(build(application, service.queue, lambda: ending, [service.trouble]))
+
+    def why() -> str:
+        answer = client.get("/readyz")
+        assert client.get("/healthz").status_code == 200, "a process that ends is alive until it has"
+        return "" if answer.status_code == 200 else str(answer.json()["detail"])
+
+    assert "scheduler" in why()
+    service.start()
+    assert why() == ""
+    ending = True
+    assert "about to end" in why()
+    ending = False
+    with application.store.begin() as unit:
+        unit.db.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    assert "9999" in why()
+    service.stop(1)
+    application.store.close()
+
+
+@pytest.mark.parametrize(("believed", "address"), [("127.0.0.0/8", "203.0.113.9"), ("10.1.2.0/24", "127.0.0.1")])
+def test_only_our_proxy_says_who_comes(home: Path, believed: str, address: str) -> None:
+    with serving("--proxy", believed) as (_, url, _), httpx.Client(base_url=url) as client:
+        near = {"x-forwarded-for": "198.51.100.1, 203.0.113.9"}  # the first may be anybody's word
+        assert client.post("/v1/sessions", json={"name": "eve", "password": PASSWORD}, headers=near).status_code == 401
+        application = start()
+        with application.store.read() as unit:
+            [act] = audit.listing(unit, action="sign_in")
+        application.store.close()
+        assert act.address == address
 
 
 def concord(
