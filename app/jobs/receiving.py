@@ -1,4 +1,5 @@
-"""What remotes tell us by webhook: proved, noted, and taken as a hint to read; never as data.
+"""What remotes tell us by webhook: proved, noted, and taken as a hint to read; never as data. Of some, what nobody
+can ask for is remembered for their connector (`connectors.contract.Webhook`), which looks it up.
 
 A connection's address holds a secret of its own, for some systems sign nothing. Who knows the address, and the key
 where the system signs, can make us look at that remote, every few seconds at most, and no more.
@@ -10,9 +11,9 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
@@ -28,6 +29,8 @@ from connectors.contract import Webhook
 
 log = logging.getLogger(__name__)
 
+News = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""What a webhook adds to what is remembered."""
 Verdict = Literal["taken", "unknown", "forged"]
 TOKEN_BYTES: Final = 24
 
@@ -99,7 +102,7 @@ class Receiver:
             new = hooks.receive(unit, connection.id, hashlib.sha256(body).hexdigest(), len(body))
             # Unsigned, two edits may be told in the same words; signed words come twice only when they are replayed.
             if new or not signed:
-                self._hint(unit, connection, door)
+                self._hint(unit, connection, door, lambda memory: scheme.tells(body, memory) if signed else {})
         return "taken"
 
     def _at(self, name: str, token: str) -> tuple[Connection, Door] | None:
@@ -122,8 +125,9 @@ class Receiver:
             return False
         return scheme.proves is not None and scheme.proves(headers, body, door.key, self._store.clock())
 
-    def _hint(self, unit: Unit, told: Connection, door: Door) -> None:
+    def _hint(self, unit: Unit, told: Connection, door: Door, news: News) -> None:
         for connection in self._meant(unit, told, door):
+            connections.learn(unit, connection.id, news)
             at = turns.on_hint(unit, connection.id, self._zone)
             if at is not None:
                 self._queue.enqueue("sync", connection.id, after=at, unit=unit)

@@ -29,8 +29,9 @@ Quirks, and what is done about them ("note" is the accounting note, part B; "Int
   one; made active again, it is back. One with an open balance is refused: in QuickBooks' own pages that would write a
   credit memo (Intuit, "Active"). Who is to be forgotten is blanked as well, all but the DisplayName, under which
   documents are filed that the law wants kept; the documents keep their own copies.
-- A merged record vanishes, or becomes inactive, and only a webhook tells who took it in (note): so nobody's alias is
-  known here. Everything is listed again every `full_every` hours to see what vanished.
+- A merged record vanishes, or becomes inactive, and only a webhook tells who took it in (note): what a signed one told
+  is remembered, looked up and followed (`merges.py`). Without webhooks, or where a run comes before theirs, the record
+  counts as deleted: at once where it became inactive, else with the next listing of everything (`full_every`).
 - SyncToken is the version; a stale one is refused (note, 5010). An archived record is stale, too, and is asked which.
 - There is no place for our key. A create whose answer was lost is looked for by its name and content. Each POST has a
   `requestid` made of key and content, under which QuickBooks replays the first answer (note). As that is doubted
@@ -45,6 +46,7 @@ Quirks, and what is done about them ("note" is the accounting note, part B; "Int
 from connectors.contract import System, Webhook
 from connectors.quickbooks.client import OAUTH, QuickBooksSettings
 from connectors.quickbooks.connector import QuickBooks
+from connectors.quickbooks.merges import told
 from connectors.webhooks import body_signed_in
 
 CONNECTOR = System(
@@ -56,5 +58,5 @@ CONNECTOR = System(
     deletes="ignore",  # who is archived in the books is no contact that somebody deleted
     sandbox="connectors.quickbooks.sandbox:create",
     oauth=OAUTH,
-    webhook=Webhook(body_signed_in("intuit-signature"), signed=True),
+    webhook=Webhook(body_signed_in("intuit-signature"), signed=True, tells=told),
 )

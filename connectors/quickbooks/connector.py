@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from connectors.card import Card
 from connectors.contract import Account, Capabilities, Context, Outcome, Page, Push, Record, Sales, batched
-from connectors.quickbooks import mapping, sales
+from connectors.quickbooks import mapping, merges, sales
 from connectors.quickbooks.changes import Feed, Step, is_deleted, updated
 from connectors.quickbooks.client import BATCH, Client, QuickBooksSettings, Row, listed
 from connectors.quickbooks.mapping import ATTEMPTS
@@ -59,14 +60,27 @@ class QuickBooks:
 
     def changes(self, cursor: Any | None) -> Iterator[Page]:
         feed = Feed(self._client, list(self._kinds), self._context.now, where=ALL, relist=self._settings.full_every)
+        pairs: dict[str, str] = (self._context.memory.get(merges.MEMORY) or {}).get(self._settings.realm_id) or {}
+        done = pairs.keys() & (cursor.get("merged") or () if isinstance(cursor, Mapping) else ())
+        aliases = self._aliases({gone: left for gone, left in pairs.items() if gone not in done})
+        if aliases:  # before anything else tells that somebody is gone
+            yield Page(aliases)
+        done |= {gone for record in aliases for gone in record.aliases}
         for step in feed.steps(cursor):
             records = self._records(step, everything=step.cursor is None)
-            yield Page(records, dict.fromkeys(step.listed), step.cursor, step.complete)
+            # A merge that did not show by the time that all was listed anew never will.
+            kept = step.cursor and {**step.cursor, "merged": sorted(pairs if step.complete else done)}
+            yield Page(records, dict.fromkeys(step.listed), kept, step.complete)
 
     def _records(self, step: Step, everything: bool) -> list[Record]:
         """The records of a step. A listing of everything tells what is gone by leaving it out."""
         records = [self._record(entity, row) for entity, row in step.rows]
         return [record for record in records if record.card is not None] if everything else records
+
+    def _aliases(self, pairs: Mapping[str, str]) -> list[Record]:
+        """Records that took in others, which a webhook told."""
+        found = merges.followed(pairs, self._rows)
+        return [replace(self._record(left.partition("/")[0], row), aliases=gone) for left, row, gone in found]
 
     def _record(self, entity: str, row: Row) -> Record:
         """An inactive or deleted row is a tombstone; made active again, it is back."""

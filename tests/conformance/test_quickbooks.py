@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,9 +35,10 @@ from connectors.errors import (
     Unreachable,
 )
 from connectors.oauth import TOKENS
-from connectors.quickbooks import CONNECTOR, changes
+from connectors.quickbooks import CONNECTOR, changes, merges
 from connectors.quickbooks.client import CODES, OAUTH, PRODUCTION, SANDBOX, QuickBooksSettings, error_of
 from connectors.quickbooks.connector import QuickBooks
+from connectors.quickbooks.deliveries import Event, legacy
 from connectors.quickbooks.mapping import ATTEMPTS, numbered
 from connectors.quickbooks.sandbox import QuickBooksSandbox, create
 from connectors.sandbox import running
@@ -55,6 +57,7 @@ class World:
     slept: list[float] = field(default_factory=list)
     stored: dict[str, str] = field(default_factory=dict)
     locks: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.watched = Watched(self.box.app)
@@ -65,7 +68,7 @@ class World:
     def serve(self, **options: Any) -> QuickBooksSandbox:
         self.box = create(clock=lambda: START, **options)
         self.watched = Watched(self.box.app)
-        self.slept, self.stored, self.given = [], {}, self.box.settings(self.url)
+        self.slept, self.stored, self.given, self.memory = [], {}, self.box.settings(self.url), {}
         return self.box
 
     def open(self, **settings: Any) -> QuickBooks:
@@ -79,11 +82,20 @@ class World:
             yield dict(self.stored)
 
         context = Context(
-            now=self.box.clock, sleep=sleep, random=lambda: 0.5, save_secrets=self.stored.update, renewing=renewing
+            now=self.box.clock,
+            sleep=sleep,
+            random=lambda: 0.5,
+            memory=dict(self.memory),
+            save_secrets=self.stored.update,
+            renewing=renewing,
         )
         opened = CONNECTOR.open(CONNECTOR.settings(**{**self.given, **settings}), context)
         assert isinstance(opened, QuickBooks)
         return opened
+
+    def webhook(self, style: Any = "legacy") -> None:
+        """What happened is told, and remembered as the daemon does."""
+        self.memory |= merges.told(self.box.webhook(style=style).body, self.memory)
 
     def log(self, act: Callable[[], Any]) -> list[str]:
         """The requests that an act costs, tokens left out."""
@@ -250,6 +262,70 @@ def test_a_merged_record_is_found_out(world: World, merged: str) -> None:
     news = mirror.pull()
     assert news.pages[-1].complete, "everything is listed once a day"
     assert mirror.known.keys() == {"Customer/1"}
+
+
+@pytest.mark.parametrize("style", ["legacy", "cloudevents"])
+@pytest.mark.parametrize("merged", ["vanish", "inactive"])
+def test_a_merge_that_a_webhook_told_is_followed_and_told_once(world: World, merged: str, style: str) -> None:
+    world.serve(merged=merged)
+    world.box.seed([{"GivenName": "Ann"}, {"GivenName": "Bo"}, {"GivenName": "Cy"}])
+    mirror = Mirror(world.open())
+    mirror.pull()
+    world.box.webhook()
+    world.box.advance(600)
+    world.box.merge("Customer", "1", "2")
+    world.box.merge("Customer", "3", "1")
+    world.webhook(style)
+    mirror.connector = world.open()
+    news = mirror.pull()
+    [first, *_] = news.pages
+    assert [(record.id, [*record.aliases]) for record in first.records] == [
+        ("Customer/3", ["Customer/2", "Customer/1"])
+    ]
+    assert first.records[0].card == read(world.open(), "Customer/3")[0].card
+    mirror.pull()
+    costs = world.log(lambda: mirror.pull())
+    assert len(costs) == 1, f"it is told once: {costs}"
+
+
+def test_a_merge_is_looked_up_before_it_is_believed(world: World) -> None:
+    world.box.seed([{"GivenName": "Ann"}, {"GivenName": "Bo"}])
+    mirror = Mirror(world.open())
+    mirror.pull()
+    world.memory = {"merged": {world.box.realm: {"Customer/2": "Customer/1"}, "another": {"Customer/1": "Customer/2"}}}
+    mirror.connector = world.open()
+    assert not [record for page in mirror.pull().pages for record in page.records if record.aliases]
+    world.box.archive("Customer", "2")
+    [told] = [record for page in mirror.pull().pages for record in page.records if record.aliases]
+    assert (told.id, told.aliases) == ("Customer/1", ["Customer/2"])
+
+
+def test_a_merge_that_never_shows_is_forgotten_with_the_next_listing(world: World) -> None:
+    world.box.seed([{"GivenName": "Ann"}, {"GivenName": "Bo"}])
+    mirror = Mirror(world.open())
+    mirror.pull()
+    world.memory = {"merged": {world.box.realm: {"Customer/2": "Customer/1"}}}
+    mirror.connector = world.open()
+    assert len(world.log(lambda: mirror.pull())) == 2
+    world.box.advance(24 * 3600)
+    mirror.pull()
+    assert len(world.log(lambda: mirror.pull())) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no json", b"[]", b"{}", b'[{"type": "qbo.customer.merged.v1"}]', b'{"eventNotifications": [7]}']
+)
+def test_a_webhook_of_another_shape_tells_of_no_merge(body: bytes) -> None:
+    assert merges.told(body, {}) == {}
+
+
+def test_of_a_company_so_many_merges_are_remembered() -> None:
+    memory: dict[str, Any] = {}
+    for number in range(1, merges.MOST + 3):
+        event = Event("Vendor", "1000", "Merge", "2026-01-01T00:00:00Z", str(number))
+        memory |= merges.told(json.dumps(legacy("r", [event])).encode(), memory)
+    assert len(memory["merged"]["r"]) == merges.MOST
+    assert [*memory["merged"]["r"]][-1] == f"Vendor/{merges.MOST + 2}"
 
 
 def test_silence_costs_one_request(world: World) -> None:

@@ -193,6 +193,41 @@ def test_what_it_says_is_not_kept(gate: Gate) -> None:
     assert "ann.secret" not in str(stored)
 
 
+# --- what nobody can ask for
+
+
+def merge(gate: Gate, path: str, gone: str, left: str, style: Any = "legacy", verifier: str = "") -> int:
+    """QuickBooks tells that one customer took in another."""
+    box = registry.sandbox("quickbooks")
+    box.verifier = verifier or "the verifier"
+    sent = box.webhook([Event("Customer", left, "Merge", "2026-03-02T12:00:00Z", gone)], style)
+    return gate.post(path, sent.body, sent.headers)
+
+
+def remembered(gate: Gate, name: str) -> Any:
+    with gate.house.store.read() as unit:
+        found = connections.by_name(unit, name)
+        assert found is not None
+        return found.memory
+
+
+@pytest.mark.parametrize("style", ["legacy", "cloudevents"])
+def test_a_merge_in_quickbooks_is_remembered_for_its_connector(gate: Gate, style: Any) -> None:
+    path = gate.connect("books", "quickbooks", key="the verifier")
+    gate.connect("shop books", "quickbooks", key="the verifier")
+    gate.connect("other books", "quickbooks", key="another")
+    with gate.house.store.begin() as unit:
+        connections.remember(unit, gate.house.ids["books"], "door", "open")
+    assert merge(gate, path, "7", "3", style, verifier="a forger's") == 401
+    assert remembered(gate, "books") == {"door": "open"}
+    assert merge(gate, path, "7", "3", style) == merge(gate, path, "9", "3", style) == 200
+    realm = registry.sandbox("quickbooks").realm
+    said = {realm: {"Customer/7": "Customer/3", "Customer/9": "Customer/3"}}
+    assert remembered(gate, "books") == {"door": "open", "merged": said}
+    assert remembered(gate, "shop books") == {"merged": said}, "one address for all the accounts of an app"
+    assert remembered(gate, "other books") is None
+
+
 # --- replays and floods
 
 

@@ -571,6 +571,9 @@ class Xero(Screen):
     def remove(self, record: str) -> None:
         self.box.books.archive(record)
 
+    def merge(self, winner: str, loser: str) -> None:
+        self.box.books.merge(winner, loser)
+
 
 class QuickBooks(Screen):
     system = quickbooks.CONNECTOR
@@ -617,6 +620,9 @@ class QuickBooks(Screen):
 
     def remove(self, record: str) -> None:
         self.box.archive("Customer", record.partition("/")[2])
+
+    def merge(self, winner: str, loser: str) -> None:
+        self.box.merge("Customer", winner.partition("/")[2], loser.partition("/")[2])
 
 
 @dataclass(frozen=True)

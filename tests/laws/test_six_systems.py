@@ -34,6 +34,7 @@ from test_crashes import nth
 from test_histories import share
 
 from app.core.policy import Policy
+from connectors.quickbooks import merges
 
 ALL = tuple(KINDS)
 EDITED = ("sugar", "vtiger", "google", "mail", "phone")
@@ -117,6 +118,24 @@ def test_corrections_reach_the_books_where_they_may(here: Street) -> None:
     (other,) = world.remotes["google"].cards().values()
     assert (card["phones"], card["emails"]) == (other["phones"], other["emails"])
     assert card["given"] != other["given"]
+
+
+@pytest.mark.parametrize("name", ["books", "ledger"])
+def test_two_who_are_merged_in_the_books_stay_two_elsewhere(here: Street, name: str) -> None:
+    """Even where a deletion in the books is one everywhere. QuickBooks tells it by a webhook only."""
+    kinds = KINDS if name == "books" else OTHERS
+    world = SixWorld(here, kinds, policies={name: Policy(direction="pull", deletes="propagate")})
+    every = tuple(world.remotes)
+    play(world, [Enter(name, ("phones",), also=every), Enter(name, ("phones",), also=every), Settle()])
+    winner, loser = world.records(name)
+    screen = world.remotes[name]
+    if name == "ledger":
+        screen.box.options.merged = "inactive"
+    screen.merge(winner, loser)
+    if name == "ledger":  # as the daemon does
+        world.memory[name] |= merges.told(screen.box.webhook().body, world.memory[name])
+    play(world, [Settle(), Type("phone", "notes"), Type("phone", "phones", record=1), Settle()])
+    assert {other: len(world.records(other)) for other in every} == {**dict.fromkeys(every, 2), name: 1}
 
 
 LONG: Mapping[str, Any] = {
