@@ -93,6 +93,19 @@ class Application:
         made: Connector = system.open(settings, context)
         return made
 
+    def try_out(self, connection: Connection, hidden: Mapping[str, str]) -> tuple[Connector, dict[str, str]]:
+        """The connector of a connection with credentials that are not stored (yet), and where it puts what it renews of
+        them meanwhile: the stored ones are neither used nor touched. Raises Unusable."""
+        renewed: dict[str, str] = {}
+        try:
+            system = registry.system(connection.system)
+            settings = self.connector_settings(system, connection, hidden)
+        except (BadConnection, registry.UnknownSystem) as error:
+            raise Unusable(str(error)) from None
+        context = replace(self.context(), memory=connection.memory or {}, save_secrets=renewed.update)
+        made: Connector = system.open(settings, context)
+        return made, renewed
+
     def context(self) -> Context:
         """The world as a connector sees it, without a connection of its own."""
         return Context(now=lambda: datetime.now(UTC), sleep=time.sleep, random=random.random, watch=self.watch)
@@ -119,9 +132,12 @@ class Application:
             with self.store.begin() as unit:
                 runs.drop_lease(unit, name, owner)
 
-    def connector_settings(self, system: System, connection: Connection) -> ConnectorSettings:
-        """A connection's settings, secrets and all, as its connector wants them."""
-        hidden = self.keyring.decrypt(connection.secrets) if connection.secrets else {}
+    def connector_settings(
+        self, system: System, connection: Connection, hidden: Mapping[str, str] | None = None
+    ) -> ConnectorSettings:
+        """A connection's settings, secrets (the stored ones by default) and all, as its connector wants them."""
+        if hidden is None:
+            hidden = self.keyring.decrypt(connection.secrets) if connection.secrets else {}
         try:
             return system.settings.model_validate({**connection.settings, **hidden})
         except ValidationError as error:

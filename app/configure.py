@@ -16,10 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from app.bootstrap import Application, split_secrets
+from app.consenting import Proof, accept, prove
 from app.core.policy import Deletes, Direction, Policy
 from app.engine.resolve import stand_still
-from app.engine.run import session_for
-from app.engine.world import Tally, policy_json, policy_of
+from app.engine.world import policy_json, policy_of
 from app.jobs.receiving import with_key
 from app.jobs.schedule import check_quiet, check_schedule
 from app.store import connections, links, outbox
@@ -283,18 +283,58 @@ def apply(app: Application, declared: list[Declared]) -> list[Applied]:
     """Make the stored connections as declared, all in one transaction.
 
     Raises ValueError where a preferred connection does not exist, or a name changed its system; Busy where a change
-    would meet a run of that connection.
+    would meet a run of that connection; Unusable where credentials are another account's, and the connector's errors
+    where its remote does not say whose they are.
     """
+    proofs = _proofs(app, declared)
     with app.store.begin(durable=True) as unit:
         stored = {connection.name: connection for connection in connections.every(unit)}
         known = stored.keys() | {d.entry.name for d in declared}
         for d in declared:
             if unknown := [name for name in d.entry.policy(d.system).prefer if name not in known]:
                 raise ValueError(f"{d.entry.name}: conflicts: no connection is called {', '.join(unknown)}")
-        return [_apply_one(app, unit, d, stored.get(d.entry.name)) for d in declared]
+        return [_apply_one(app, unit, d, stored.get(d.entry.name), proofs.get(d.entry.name)) for d in declared]
 
 
-def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connection | None) -> Applied:
+def _proofs(app: Application, declared: list[Declared]) -> dict[str, Proof]:
+    """Of the connections that get other tokens by which consent could be another account's: whose they are."""
+    with app.store.read() as unit:
+        stored = {connection.name: connection for connection in connections.every(unit)}
+    proofs = {}
+    for d in declared:
+        connection = stored.get(d.entry.name)
+        settings, hidden = split_secrets(d.system, d.settings)
+        if connection is None or connection.system != d.system.name or connection.state == "new":
+            continue
+        fresh = _consented(app, d.system, connection, hidden)
+        if fresh and not _is_another(d.system, connection.settings, settings):
+            proofs[connection.name] = prove(app, replace(connection, settings=settings), fresh)
+    return proofs
+
+
+def _consented(app: Application, system: System, connection: Connection, hidden: Mapping[str, str]) -> dict[str, str]:
+    """What of these secrets is not stored yet and says which account it is, where consent gives it."""
+    if system.oauth is None:
+        return {}
+    before = app.keyring.decrypt(connection.secrets) if connection.secrets else {}
+    fresh = {name: value for name, value in hidden.items() if before.get(name) != value}
+    return fresh if fresh.keys() - {"client_secret"} else {}
+
+
+def replace_secrets(app: Application, connection: Connection, secrets: Mapping[str, str]) -> None:
+    """Other credentials for the same account. A connection that is paused for want of them goes on.
+
+    Raises Unusable where they are another account's, and the connector's errors where its remote does not say whose.
+    """
+    system = registry.system(connection.system)
+    fresh = _consented(app, system, connection, secrets) if connection.state != "new" else {}
+    proof = prove(app, connection, {**secrets}) if fresh else Proof(secrets, None, False, True, connection.name)
+    accept(app, connection, proof)
+
+
+def _apply_one(
+    app: Application, unit: Unit, declared: Declared, stored: Connection | None, proof: Proof | None
+) -> Applied:
     entry = declared.entry
     settings, hidden = split_secrets(declared.system, declared.settings)
     wanted = {"settings": settings, "policy": policy_json(entry.policy(declared.system)), "schedule": entry.every}
@@ -312,7 +352,10 @@ def _apply_one(app: Application, unit: Unit, declared: Declared, stored: Connect
     changed: dict[str, Any] = {name: value for name, value in wanted.items() if getattr(stored, name) != value}
     before = app.keyring.decrypt(stored.secrets) if stored.secrets else {}
     if any(before.get(name) != value for name, value in hidden.items()):
-        changed["secrets"] = app.keyring.encrypt({**before, **hidden})
+        changed["secrets"] = app.keyring.encrypt({**before, **hidden, **(proof.secrets if proof else {})})
+        if proof and proof.account:
+            changed["account"] = proof.account
+        connections.let_in(unit, stored)
     if entry.hook is not None and (receiving := with_key(app.keyring, stored.hook, entry.hook)) is not None:
         changed["hook"] = receiving
     if changed:
@@ -344,32 +387,3 @@ def _look_again(app: Application, unit: Unit, stored: Connection, changed: Mappi
         links.forget_digests(unit, stored.id, lambda field: policy.pulls(field) and not before.pulls(field))
     if "policy" in changed:
         outbox.owe_everybody(unit, stored.id)
-
-
-# --- consent
-
-SAMPLE = 20
-"""Known records of which an account must hold one to be the one that we know."""
-
-
-def consented(app: Application, connection: Connection, granted: Mapping[str, str]) -> bool:
-    """Store what a consent brought; True where it is another account's, and the connection starts over.
-
-    The remote is asked for some of the records that we know. Raises the connector's errors where it does not answer,
-    and Busy while the connection runs; the consent is not stored then.
-    """
-    world = app.world()
-    hidden = app.keyring.decrypt(connection.secrets) if connection.secrets else {}
-    secrets = app.keyring.encrypt({**hidden, **granted})
-    with app.store.read() as unit:
-        known = sorted(links.live_ids(unit, connection.id))[:SAMPLE]
-    another = bool(known)
-    if known:
-        with session_for(world, replace(connection, secrets=secrets), Tally()) as session:
-            another = all(record.card is None and not record.refused for record in session.connector.read(known))
-    with app.store.begin(durable=True) as unit:
-        stand_still(world, unit, connection.name)
-        connections.update(unit, connection.id, secrets=secrets, cursor=None)
-        if another:
-            connections.start_over(unit, connection.id)
-    return another

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 import migrations
-from app import configure, filing
+from app import configure, consenting, filing
 from app.bootstrap import Application
 from app.configure import Declared, Entry
+from app.consenting import secret_fields
 from app.engine import access
 from app.engine.access import Taken
 from app.engine.run import Report, find
@@ -52,8 +53,10 @@ def build(
         world=application.world,
         jobs=queue,
         accounts=ConfiguredAccounts(application),
+        consents=consenting.Links(application),
         files=FilesOnDisk(application),
         uploads=application.settings.home / UPLOADS,
+        public_url=application.settings.public_url,
         stopping=stopping,
         watch=application.watch,
         ready=[lambda: "it is about to end" if stopping() else None, lambda: _outgrown(application.store), *ready],
@@ -122,15 +125,14 @@ class ConfiguredAccounts:
     def rotate(self, name: str, secrets: Mapping[str, str]) -> None:
         stored = find(self._app.world(), name)
         system = registry.system(stored.system)
-        if unknown := sorted(secrets.keys() - _secret_fields(system)):
-            known = ", ".join(sorted(_secret_fields(system))) or "none"
+        if unknown := sorted(secrets.keys() - secret_fields(system)):
+            known = ", ".join(sorted(secret_fields(system))) or "none"
             raise Invalid(
                 [(("secrets", key), f"{stored.system} has no such credential; there are: {known}") for key in unknown]
             )
         before = self._app.keyring.decrypt(stored.secrets) if stored.secrets else {}
         _settings(system, {**stored.settings, **before, **secrets}, ("secrets",))
-        with self._app.renewing(stored.id):
-            self._app.save_secrets(stored.id, secrets)
+        configure.replace_secrets(self._app, stored, secrets)
 
     def declared(self, connection: Connection) -> dict[str, Any]:
         policy = policy_of(connection.policy)
@@ -148,6 +150,9 @@ class ConfiguredAccounts:
             "filter": {name: list(values) for name, values in policy.filter.items()},
         }
 
+    def lacks_access(self, connection: Connection) -> bool:
+        return consenting.lacks_access(self._app, connection)
+
     def hook_address(self, name: str) -> str:
         return receiving.address(self._app.store, self._app.keyring, name, fresh=True)
 
@@ -159,13 +164,8 @@ def _described(system: System) -> dict[str, Any]:
         "direction": system.direction,
         "oauth": system.oauth is not None,
         "settings": system.settings.model_json_schema(),
-        "secrets": sorted(_secret_fields(system)),
+        "secrets": sorted(secret_fields(system)),
     }
-
-
-def _secret_fields(system: System) -> set[str]:
-    fields = system.settings.model_fields.items()
-    return {name for name, field in fields if SecretStr in (field.annotation, *get_args(field.annotation))}
 
 
 def _merged(held: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

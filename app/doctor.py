@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.bootstrap import Application
-from app.engine.run import session_for
-from app.engine.world import Tally, Unusable
+from app.engine import look
+from app.engine.run import give_access
+from app.engine.world import Unusable
 from app.secrets import BadKey
 from app.store import connections, outbox, people, runs
 from app.store.connections import Connection
-from connectors.errors import Error
+from connectors.errors import Error, Unauthorised
 
 MAX_SKEW = 300.0
 """Seconds by which a remote's clock may differ before "the newest wins" can pick the wrong value."""
@@ -57,8 +58,10 @@ def _key(app: Application, found: list[Connection]) -> Finding:
 def _connection(app: Application, connection: Connection) -> Iterator[Finding]:
     name = connection.name
     try:
-        with session_for(app.world(), connection, Tally()) as session:
-            account = session.connector.check()
+        account = look.check(app.world(), name)
+    except Unauthorised as error:
+        yield Finding(name, "ill", str(error), give_access(name))
+        return
     except (Error, Unusable) as error:
         yield Finding(name, "ill", str(error), f"then: concord connections resume {name}")
         return
@@ -81,7 +84,8 @@ def _state(app: Application, connection: Connection) -> Iterator[Finding]:
         aside, refused = len(outbox.aside(unit, connection.id)), len(runs.refusals(unit, connection.id))
         waiting, last = runs.count_parked(unit, connection.id), runs.latest(unit).get(connection.id)
     if connection.state == "paused":
-        yield Finding(name, "ill", connection.reason or "paused", f"concord connections resume {name}")
+        advice = give_access(name) if connection.denied else f"concord connections resume {name}"
+        yield Finding(name, "ill", connection.reason or "paused", advice)
     elif connection.state == "new":
         yield Finding(name, "look", "its first contact waits for you", f"concord plan {name}")
     if waiting and last is not None and last.outcome == "held":

@@ -6,10 +6,12 @@ import difflib
 import os
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 PREFIX: Final = "CONCORD_"
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _SQLITE: Final = "sqlite:///"
 _DRIVERS: Final = {
     "sqlite": "sqlite",
@@ -50,6 +52,10 @@ class Settings(BaseModel):
     timezone: str = Field(
         default="UTC", description="The time zone of cron lines and quiet hours, by its IANA name: Europe/Berlin."
     )
+    public_url: str | None = Field(
+        default=None,
+        description="Where browsers reach the daemon: https://concord.example.com. Vendors send them back there.",
+    )
     queue: Literal["local", "distributed"] = Field(
         default="local",
         description="Where jobs wait: in a table of Concord's own, or with Procrastinate (needs PostgreSQL).",
@@ -80,6 +86,18 @@ class Settings(BaseModel):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{value!r} is no time zone; use a name as in Europe/Berlin or UTC") from None
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in value:
+            raise ValueError("must be an address as in https://concord.example.com, with nothing after ? or #")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError("must begin with https://: what vendors send there opens accounts")
+        return value.rstrip("/")
 
     @field_validator("queue")
     @classmethod

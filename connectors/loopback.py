@@ -18,14 +18,22 @@ PATIENCE: Final = 300.0
 """Seconds that the listener waits for the browser."""
 
 
-def consent(oauth: OAuth, settings: Mapping[str, Any], show: Callable[[str], str], context: Context) -> dict[str, str]:
+def consent(
+    oauth: OAuth,
+    settings: Mapping[str, Any],
+    show: Callable[[str], str],
+    context: Context,
+    redirect: str | None = None,
+) -> dict[str, str]:
     """Ask the user for access in a browser; returns the settings to add.
 
     show: shows the link; returns the address (or code) that the user pasted, or "" to wait for the browser to come
         back to this machine by itself. Pasting is for a browser on another machine.
-    Raises Unauthorised where no access was given.
+    redirect: the address that is registered with the vendor, where it wants one letter by letter. On this machine
+        (http://localhost:8421/back) it is listened at; from elsewhere the user pastes. None: any port of this machine.
+    Raises Unauthorised where no access was given, ValueError where that address cannot be listened at.
     """
-    with _listening() as (redirect_uri, arrived):
+    with _waiting(redirect) as (redirect_uri, arrived):
         asked = ask(oauth, settings, redirect_uri)
         pasted = show(asked.url).strip()
         if pasted and "=" not in pasted and " " not in pasted:
@@ -36,14 +44,30 @@ def consent(oauth: OAuth, settings: Mapping[str, Any], show: Callable[[str], str
 
 
 @contextmanager
-def _listening() -> Iterator[tuple[str, Callable[[float], str]]]:
-    """A listener on the loopback address, for the one redirect: (its address, wait for the address that came)."""
+def _waiting(redirect: str | None) -> Iterator[tuple[str, Callable[[float], str]]]:
+    """Where the browser is to come back to: (the address, wait for the address that came)."""
+    parts = urlsplit(redirect or "http://127.0.0.1:0")
+    if redirect and (parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost")):
+
+        def nobody(patience: float) -> str:
+            raise Unauthorised(f"the browser comes back to {redirect}, not here; paste the address it ended at")
+
+        yield redirect, nobody
+        return
+    with _listening(parts.port or (80 if redirect else 0), parts.path or "/") as (found, arrived):
+        yield redirect or f"http://127.0.0.1:{found}", arrived
+
+
+@contextmanager
+def _listening(port: int, path: str) -> Iterator[tuple[int, Callable[[float], str]]]:
+    """A listener on the loopback address, for the one redirect: (its port, wait for the address that came)."""
     came: list[str] = []
     event = threading.Event()
 
     class Redirect(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = {"code", "error"} & set(parse_qs(urlsplit(self.path).query))
+            parts = urlsplit(self.path)
+            known = parts.path == path and {"code", "error"} & set(parse_qs(parts.query))
             self.send_response(200 if known else 404)
             self.send_header("content-type", "text/plain; charset=utf-8")
             self.end_headers()
@@ -55,7 +79,10 @@ def _listening() -> Iterator[tuple[str, Callable[[float], str]]]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the name is http.server's
             """Nothing: the request line holds the code."""
 
-    server = HTTPServer(("127.0.0.1", 0), Redirect)
+    try:
+        server = HTTPServer(("127.0.0.1", port), Redirect)
+    except OSError as error:
+        raise ValueError(f"port {port} of this machine cannot be listened at ({error.strerror})") from None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
 
@@ -65,7 +92,7 @@ def _listening() -> Iterator[tuple[str, Callable[[float], str]]]:
         return came[0]
 
     try:
-        yield f"http://127.0.0.1:{server.server_port}", arrived
+        yield server.server_port, arrived
     finally:
         server.shutdown()
         thread.join(5)

@@ -11,7 +11,11 @@ import typer
 from app.cli.common import Json, Name, app, connections_app, running, say
 
 if TYPE_CHECKING:
-    pass
+    from app.bootstrap import Application
+    from app.store.connections import Connection
+
+DAEMON = "http://127.0.0.1:8420"
+"""Where `concord serve` answers unless it is told otherwise."""
 
 
 @app.command()
@@ -48,6 +52,8 @@ def connections(context: typer.Context, json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from app import show
+    from app.consenting import lacks_access
+    from app.engine.run import consent_path
     from app.engine.world import policy_of
     from app.store import connections as stored
     from app.store import links, outbox, runs
@@ -70,6 +76,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
                     "last run": last.started if last else None,
                     "outcome": last.outcome if last else None,
                     "reason": c.reason or (last.message if last else None),
+                    "consent_url": consent_path(c.name) if lacks_access(application, c) else None,
                 }
             )
     if json:
@@ -77,7 +84,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
     elif not rows:
         show.out.print("No connections yet. Declare them in a file: [bold]concord apply FILE.yaml[/]")
     else:
-        columns = [name for name in rows[0] if name != "reason"]
+        columns = [name for name in rows[0] if name not in ("reason", "consent_url")]
         show.table(None, columns, [[row[c] for c in columns] for row in rows], numbers=["records", "owed", "aside"])
         for row in rows:
             if row["reason"]:
@@ -88,13 +95,10 @@ def connections(context: typer.Context, json: Json = False) -> None:
 def check(name: Name, json: Json = False) -> None:
     """Ask a connection's remote who we are and what is possible there."""
     from app import show
-    from app.engine.run import find, session_for
-    from app.engine.world import Tally
+    from app.engine import look
 
     with running() as application:
-        world = application.world()
-        with session_for(world, find(world, name), Tally()) as session:
-            account = session.connector.check()
+        account = look.check(application.world(), name)
     if json:
         show.as_json({"label": account.label, "notes": [*account.notes], "clock": account.clock})
         return
@@ -124,7 +128,7 @@ def _set_state(name: str, state: Literal["active", "paused"], reason: str | None
         if connection.state == "new":
             raise ValueError(f"{name} has not had its first contact yet: concord plan {name}")
         with application.store.begin(durable=True) as unit:
-            stored.update(unit, connection.id, state=state, reason=reason)
+            stored.update(unit, connection.id, state=state, reason=reason, denied=None)
     say(json, f"{name} is {state}", name=name, state=state)
 
 
@@ -156,28 +160,65 @@ def retry(name: Name, json: Json = False) -> None:
 
 
 @connections_app.command()
-def consent(name: Name, json: Json = False) -> None:
-    """Give a connection the right to your account there (OAuth), in the browser."""
-    from app import show
-    from app.configure import consented
+def consent(
+    name: Name,
+    redirect: Annotated[
+        str | None, typer.Option(help="The redirect address that is registered with the vendor, letter by letter.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Short for --redirect http://127.0.0.1:PORT")
+    ] = None,
+    link: Annotated[
+        bool, typer.Option("--link", help="Only make a link for any browser; the daemon takes what comes back.")
+    ] = False,
+    other_account: Annotated[
+        bool, typer.Option("--other-account", help="It may be another account than before: it starts over then.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Give a connection the right to your account there: in the browser, or where there is no page for it by entering
+    the credentials."""
+    from app.consenting import Links, accept, prove
     from app.engine.run import find
-    from connectors import loopback, registry
 
     with running() as application:
         connection = find(application.world(), name)
-        system = registry.system(connection.system)
-        if system.oauth is None:
-            raise ValueError(f"{connection.system} needs no consent; its credentials are in its settings")
+        if link:
+            base = application.settings.public_url or DAEMON
+            made = Links(application).invite(name, "terminal", base, other_account)
+            say(json, f"Good until {made.expires:%H:%M:%S} UTC:\n\n  {made.url}\n", url=made.url, expires=made.expires)
+            return
+        given = _given(application, connection, redirect or (f"http://127.0.0.1:{port}" if port else None))
+        proof = prove(application, connection, given, other=other_account)
+        resumed = accept(application, connection, proof)
+    again = " It goes on." if resumed else ""
+    if proof.other:
+        again = f" It is another account than before, so it starts over: concord plan {name}"
+    say(
+        json, f"{name} may use {proof.label} now.{again}", name=name, consented=True, resumed=resumed, reset=proof.other
+    )
 
-        def ask(link: str) -> str:
-            show.err.print(f"Open this address and allow access:\n\n  {link}\n", soft_wrap=True)
-            answer: str = typer.prompt("Then paste the address you were sent to (or the code)", err=True)
-            return answer
 
-        settings = application.connector_settings(system, connection)
-        granted = loopback.consent(system.oauth, settings.model_dump(), ask, application.context())
-        another = consented(application, connection, granted)
-    again = f"If it was paused: concord connections resume {name}"
-    if another:
-        again = f"It is another account than before, so it starts over: concord plan {name}"
-    say(json, f"{name} may use your account now. {again}", name=name, consented=True, reset=another)
+def _given(application: Application, connection: Connection, redirect: str | None) -> dict[str, str]:
+    """The credentials that a consent in the browser brings, or that are entered."""
+    from app import show
+    from app.consenting import entered
+    from connectors import loopback, registry
+
+    system = registry.system(connection.system)
+    if system.oauth is None:
+        fields = entered(system)
+        if not fields:
+            raise ValueError(f"{connection.system} needs no credentials")
+        return {field: typer.prompt(field.replace("_", " "), hide_input=True, err=True) for field in fields}
+
+    def ask(address: str) -> str:
+        show.err.print(f"Open this address and allow access:\n\n  {address}\n", soft_wrap=True)
+        words = (
+            "Then press Enter; if the browser is on another machine, paste the address you were sent to (or the code)"
+        )
+        answer: str = typer.prompt(words, default="", show_default=False, err=True)
+        return answer
+
+    settings = application.connector_settings(system, connection)
+    return loopback.consent(system.oauth, settings.model_dump(), ask, application.context(), redirect)

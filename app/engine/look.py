@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,12 +14,29 @@ from app.store import connections, links, overview, people, runs
 from app.store.store import Store
 from connectors.card import SLOT, Card, Path, leaves
 from connectors.contract import Account
+from connectors.errors import Unauthorised
 
 
 def check(world: World, name: str) -> Account:
-    """Ask the remote who we are and what is possible there. Raises LookupError, Unusable, the connectors' errors."""
-    with session_for(world, find(world, name), Tally()) as session:
-        return session.connector.check()
+    """Ask the remote who we are and what is possible there; who we are is remembered from the first time on.
+
+    Raises LookupError, Unusable, the connectors' errors; Unauthorised also where it is another account than before.
+    """
+    connection = find(world, name)
+    with session_for(world, connection, Tally()) as session:
+        account = session.connector.check()
+    mark = account_mark(connection.system, account.id)
+    if connection.account is not None and mark not in (None, connection.account):
+        raise Unauthorised(f"{account.label} is another account than the one that {name} was connected to")
+    if connection.account is None and mark is not None:
+        with world.store.begin() as unit:
+            connections.update(unit, connection.id, account=mark)
+    return account
+
+
+def account_mark(system: str, id_: str) -> str | None:
+    """What is remembered of an account's id: enough to know it again. None where the remote tells none."""
+    return hashlib.sha256(f"{system}\0{id_}".encode()).hexdigest() if id_ else None
 
 
 @dataclass(frozen=True, slots=True)

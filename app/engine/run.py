@@ -106,7 +106,8 @@ def _run(
     with world.store.begin() as unit:
         runs.finish(unit, run_id, outcome, message, tally.as_json())
         if outcome == "paused":
-            connections.update(unit, connection.id, state="paused", reason=message)
+            connections.update(unit, connection.id, state="paused", reason=message, denied=unit.now)
+            log.warning("%s is paused: %s", name, message)
     return outcome, message
 
 
@@ -126,7 +127,7 @@ def _attempt(
     except Held as held:
         return "held", str(held)
     except Unauthorised as error:
-        return "paused", f"{error}. Enter new credentials, then: concord connections resume {connection.name}"
+        return "paused", f"{_named(error, connection.name)}. It goes on with: {give_access(connection.name)}"
     except (Error, StoreFull, Unusable) as error:
         return "failed", str(error)
     except Exception as error:
@@ -134,6 +135,20 @@ def _attempt(
         log.exception("run %d of %s failed", run_id, connection.name)
         return "failed", f"this should not happen ({type(error).__name__}); the log has the details"
     return "done", None
+
+
+def give_access(name: str) -> str:
+    """How a connection gets credentials that work."""
+    return f"concord connections consent {name} (or POST {consent_path(name)})"
+
+
+def consent_path(name: str) -> str:
+    """Where the API gives a link by which a human connects the account (again)."""
+    return f"/v1/connections/{name}/consent"
+
+
+def _named(error: Exception, name: str) -> str:
+    return str(error).replace("connections consent NAME", f"connections consent {name}")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from app.web.api import (
     files,
     groups,
     health,
+    oauth,
     people,
     plans,
     refused,
@@ -48,6 +49,7 @@ ROUTERS: Final = (
     files.router,
     audit.router,
     health.router,
+    oauth.router,
 )
 STATIC: Final = Path(__file__).parent / "static"
 DOCS_HEADERS: Final = {

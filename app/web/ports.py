@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -56,8 +57,78 @@ class Accounts(Protocol):
         LookupError."""
         ...
 
+    def lacks_access(self, connection: Connection) -> bool:
+        """Must a human give access (again) before it can run?"""
+        ...
+
     def declared(self, connection: Connection) -> dict[str, Any]:
         """The connection as it could be declared, but for secret settings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A link by which a human connects an account in a browser. It holds a secret, and is good until `expires`."""
+
+    url: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a browser that opened a link is given. cookie, value: by which it is known again. location: the vendor's
+    consent page; None where there is none: then `fields` are entered in a form, which brings `state` back."""
+
+    connection: str
+    title: str
+    cookie: str
+    value: str
+    location: str | None
+    state: str
+    fields: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Access was given, and stored. id: of the connection. account: in words. resumed: it was paused for want of it.
+    other: it is another account than before, and starts over."""
+
+    id: int
+    connection: str
+    account: str
+    resumed: bool
+    other: bool
+
+
+class NotConnected(Exception):
+    """Access was not given, or not taken; the message says why and what to do. status: of the answer."""
+
+    def __init__(self, message: str, status: int, connection: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.connection = status, connection
+
+
+class Consents(Protocol):
+    """Connecting accounts in a browser. base: where browsers reach us."""
+
+    def invite(self, name: str, asked_by: str, base: str, other: bool) -> Invitation:
+        """A link for a connection. other: another account than before is welcome. Raises LookupError, ValueError."""
+        ...
+
+    def open(self, ticket: str, base: str) -> Opened:
+        """A browser opened the link that ends with `ticket`. Raises NotConnected."""
+        ...
+
+    def whose(self, state: str) -> tuple[str, str] | None:
+        """(who asked for it, which connection) for what came back; None where nobody waits for it."""
+        ...
+
+    def finish(self, query: Mapping[str, str], cookies: Mapping[str, str]) -> Connected:
+        """The vendor sent the browser back with this query. Raises NotConnected."""
+        ...
+
+    def enter(self, state: str, given: Mapping[str, str], cookies: Mapping[str, str]) -> Connected:
+        """The form came back with these secret settings. Raises NotConnected."""
         ...
 
 
@@ -102,8 +173,11 @@ class Ports:
     world: Callable[[], World]
     jobs: Jobs
     accounts: Accounts
+    consents: Consents
     files: Files
     uploads: Path
+    public_url: str | None = None
+    """Where browsers reach us; None: on this machine only."""
     stopping: Callable[[], bool] = lambda: False
     watch: Watch = unwatched
     ready: Sequence[Callable[[], str | None]] = field(default_factory=tuple)

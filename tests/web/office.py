@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from app import daemon
+from app import consenting, daemon
 from app.bootstrap import Application
 from app.core.permissions import Role
 from app.core.policy import Policy
@@ -31,6 +31,7 @@ from connectors.contract import Connector, Context
 from connectors.memory import MemoryConnector, MemoryRemote, addressbook, crm
 
 PASSWORD = "a battery of horses"
+PUBLIC = "https://concord.example.com"
 
 
 class Clock:
@@ -76,7 +77,7 @@ class Office:
 
     def __init__(self, home: Path, url: str | None = None, *, raising: bool = True) -> None:
         self.clock, self.jobs, self.home = Clock(), InPlace(), home
-        settings = Settings(home=home, **({"database_url": url} if url else {}))
+        settings = Settings(home=home, public_url=PUBLIC, **({"database_url": url} if url else {}))
         home.mkdir(exist_ok=True)
         self.store = Store(settings.database_url, self.clock)
         tables.metadata.create_all(self.store.engine)
@@ -93,8 +94,10 @@ class Office:
                 world=self.branch.world,
                 jobs=self.jobs,
                 accounts=daemon.ConfiguredAccounts(self.branch),
+                consents=consenting.Links(self.branch),
                 files=daemon.FilesOnDisk(self.branch),
                 uploads=home / "uploads",
+                public_url=settings.public_url,
                 stopping=lambda: self.stopping,
             )
         )

@@ -16,7 +16,7 @@ from app.engine import access
 from app.store import access as stored
 from app.web.app import ROUTERS
 
-OPEN = {"sign_in", "healthz", "readyz"}
+OPEN = {"sign_in", "healthz", "readyz", "start_consent", "finish_consent", "enter_credentials"}
 ROLE_OF = {
     "viewer": {
         "show_session", "sign_out", "change_own_password", "list_systems", "list_connections", "show_connection",
@@ -32,7 +32,7 @@ ROLE_OF = {
     },
     "admin": {
         "list_users", "add_user", "show_user", "change_user", "remove_user", "create_connection", "change_connection",
-        "remove_connection", "rotate_credentials", "make_hook_address", "erase_person", "list_acts",
+        "remove_connection", "rotate_credentials", "make_hook_address", "begin_consent", "erase_person", "list_acts",
     },
     "webhook": {"hint_at_connection"},
 }  # fmt: skip

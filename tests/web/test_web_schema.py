@@ -78,6 +78,7 @@ def test_the_document_is_true(office: Office, operations: dict[str, Any], name: 
                 "uid": HERE["uid"],
                 "name": "viewer" if kind == "users" else "crm",
                 "id": HERE["refused"] if kind == "refused" else 1,
+                "ticket": HERE["ticket"],
             }
             case.path_parameters = {key: there[key] for key in case.path_parameters or {}}
         if name == "edit_person":

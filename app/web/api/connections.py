@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
 from app.engine import look, resolve
-from app.engine.run import find
+from app.engine.run import consent_path, find
 from app.engine.world import Unusable
 from app.secrets import redact
 from app.store import connections as stored
@@ -18,7 +18,8 @@ from app.store.connections import Connection
 from app.store.journal import pointer
 from app.store.runs import Run
 from app.store.store import Unit
-from app.web.acts import Guarded, Here, Noted, rule
+from app.web.acts import Guarded, Here, Noted, Who, rule
+from app.web.api.oauth import base_of
 from app.web.models import Card, Model, Name, Pointer, RunInfo, run_info
 from app.web.problems import responses
 from connectors.errors import Error
@@ -79,6 +80,10 @@ class ConnectionInfo(BaseModel):
     system: str
     state: Literal["new", "active", "paused"] = Field(description="new: waits for its first contact.")
     reason: str | None = Field(description="Why it is paused.")
+    consent_url: str | None = Field(
+        description="Where to POST for a link by which a human gives access (again); null: nobody has to.",
+        examples=["/v1/connections/phones/consent"],
+    )
     settings: dict[str, Any] = Field(description="Without the secret ones.")
     has_secrets: bool
     policy: dict[str, Any] = Field(description="As it can be declared.", examples=[{"direction": "both"}])
@@ -97,6 +102,7 @@ def _info(here: Here, unit: Unit, c: Connection, last: Run | None) -> Connection
         system=c.system,
         state=c.state,
         reason=redact(None, "", c.reason),
+        consent_url=consent_path(c.name) if here.accounts.lacks_access(c) else None,
         settings=declared.pop("settings"),
         has_secrets=c.secrets is not None,
         policy={key: value for key, value in declared.items() if key not in ("name", "system")},
@@ -178,7 +184,8 @@ def remove_connection(
             return
         reason = "disconnected; its links are kept. Enter its credentials anew, then resume it"
         state = "new" if connection.state == "new" else "paused"
-        stored.update(unit, connection.id, state=state, reason=reason, secrets=None, schedule=None)
+        denied = unit.now if state == "paused" else None
+        stored.update(unit, connection.id, state=state, reason=reason, denied=denied, secrets=None, schedule=None)
 
 
 # --- acts
@@ -221,7 +228,7 @@ def _set_state(here: Here, name: str, state: str, reason: str | None) -> Connect
     if connection.state == "new":
         raise ValueError(f"{name} has not had its first contact yet; make a plan and approve it")
     with here.store.begin(durable=True) as unit:
-        stored.update(unit, connection.id, state=state, reason=reason)
+        stored.update(unit, connection.id, state=state, reason=reason, denied=None)
     return _show(here, name)
 
 
@@ -237,6 +244,36 @@ def rotate_credentials(here: Here, note: Noted, name: Name, body: Credentials) -
     note.detail = {"secrets": sorted(body.secrets)}
     here.accounts.rotate(name, {key: value.get_secret_value() for key, value in body.secrets.items()})
     return _show(here, name)
+
+
+class Link(BaseModel):
+    """Where a human gives access, in any browser, and how long it is good. It is shown once: who has it can connect an
+    account in your name."""
+
+    url: str = Field(examples=["https://concord.example.com/oauth/start/…"])
+    expires: datetime
+
+
+@router.post(
+    "/{name}/consent",
+    status_code=201,
+    **rule("connections:write", shown_once=True),
+    responses=responses(*KNOWN, 409, 422),
+)
+def begin_consent(
+    here: Here,
+    who: Who,
+    note: Noted,
+    request: Request,
+    name: Name,
+    other_account: Annotated[
+        bool, Query(description="It may be another account than before; the connection starts over then.")
+    ] = False,
+) -> Link:
+    """Make a link that leads to the vendor's consent page, or where there is none to a form for the credentials."""
+    note.detail = {"other_account": other_account}
+    made = here.consents.invite(name, who.name, base_of(request), other_account)
+    return Link(url=made.url, expires=made.expires)
 
 
 class Queued(BaseModel):
