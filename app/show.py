@@ -12,6 +12,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from app.core.policy import Policy
 from app.engine.plan import Item, Plan
@@ -22,6 +23,8 @@ from connectors.card import VALUE, Card, full_name, part
 
 WIDE = 120
 """Columns of output that is no terminal: a file, a pipe, a CI log."""
+LEAST = 12
+"""Columns below which a text is not folded."""
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
 
@@ -43,16 +46,42 @@ def complain(message: object) -> None:
 def table(
     title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()
 ) -> None:
-    """Print a table; columns named in `numbers` are set to the right, and left out where they are all nothing."""
+    """Print a table; columns named in `numbers` are set to the right. Columns in which nothing stands are left out.
+    Where the numbers would not fit beside each other, every row is a line of words."""
     body = [[*row] for row in rows]
-    shown = [n for n, column in enumerate(columns) if column not in numbers or any(row[n] for row in body)]
-    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    shown = [
+        n for n, column in enumerate(columns) if not body or any(_tells(row[n], column in numbers) for row in body)
+    ]
+    if title:
+        out.print(f"[bold]{title}[/]")
+    if sum(_width(columns[n], [row[n] for row in body], columns[n] in numbers) + 2 for n in shown) - 2 > out.width:
+        for row in body:
+            out.print(_words([(columns[n], columns[n] in numbers, row[n]) for n in shown]))
+        return
+    made = Table(header_style="bold", box=None, pad_edge=False)
     for n in shown:
         right = columns[n] in numbers
         made.add_column(columns[n], justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in body:
         made.add_row(*(_cell(row[n]) for n in shown))
     out.print(made)
+
+
+def _tells(value: Any, number: bool) -> bool:
+    return bool(value) if number else value not in (None, "")
+
+
+def _width(head: str, cells: Sequence[Any], number: bool) -> int:
+    """The least that a column takes: of a number all of it, of a text so much that it can be read, folded."""
+    width = max(len(head), *(Text.from_markup(_cell(cell)).cell_len for cell in cells), 0)
+    return width if number else min(width, LEAST)
+
+
+def _words(cells: Sequence[tuple[str, bool, Any]]) -> str:
+    """A row as a line: crm done: 1,204 read, 3 new."""
+    texts = [_cell(value) for _, number, value in cells if not number and _tells(value, False)]
+    counts = [f"{_cell(value)} {name}" for name, number, value in cells if number and value]
+    return f"[bold]{texts[0]}[/] {' '.join(texts[1:])}".rstrip() + (f": {', '.join(counts)}" if counts else "")
 
 
 def _cell(value: Any) -> str:
@@ -63,7 +92,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        here = value.astimezone()
+        return here.strftime("%H:%M:%S" if here.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
     return str(value)
 
 
@@ -133,7 +163,8 @@ def plan(made: Plan, *, details: int = 20) -> None:
     columns = ["connection", "reads", "new", "known", "changed", "clashes", "losses", "creates", "updates"]
     columns += ["deletes", "requests"]
     rows = [[f.connection, *(getattr(f, k) for k in _FORECAST)] for f in made.forecasts]
-    table("What would happen", columns, rows, numbers=columns[1:])
+    if any(any(row[1:]) for row in rows):
+        table("What would happen", columns, rows, numbers=columns[1:])
     for f in made.forecasts:
         if f.cannot_hold:
             kept = ", ".join(f"{field} of {number:,}" for field, number in f.cannot_hold.items())
@@ -186,6 +217,8 @@ def _values(item: Item) -> str:
 def _short(value: Any) -> str:
     if value is None:
         return "—"
+    if isinstance(value, Mapping) and value.keys() & {"year", "month", "day"}:
+        return _date(value)
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
     return text if len(text) <= 32 else text[:31] + "…"
 
@@ -230,17 +263,25 @@ def _element(field: str, element: Mapping[str, Any]) -> str:
         ]
         value = ", ".join(filter(None, parts)) or element.get("full", "")
     elif field == "anniversaries":
-        date = element.get("date", {})
-        value = "-".join(str(date.get(k, "?")).rjust(2, "0") for k in ("year", "month", "day"))
+        value = _date(element.get("date", {}))
     marks = [*element.get("contexts", ()), *element.get("features", ()), element.get("label"), element.get("kind")]
     kinds = ", ".join(str(mark) for mark in marks if mark)
     return f"{value} [dim]({kinds})[/]" if kinds else str(value)
 
 
+def _date(date: Mapping[str, Any]) -> str:
+    """A date, of which parts may be unknown: ?-02-29."""
+    return "-".join(str(date.get(k, "?")).rjust(2, "0") for k in ("year", "month", "day"))
+
+
 def policy(found: Policy) -> str:
-    """A policy in a few words."""
-    conflicts = "ask" if found.ask else f"prefer {', '.join(found.prefer)}" if found.prefer else "newest"
-    return f"{found.direction}, conflicts: {conflicts}, deletes: {found.deletes}"
+    """A policy in a few words: what differs from the defaults."""
+    words: list[str] = [found.direction]
+    if found.ask or found.prefer:
+        words.append("asks" if found.ask else f"prefers {', '.join(found.prefer)}")
+    if found.deletes != "propagate":
+        words.append({"archive": "archives the deleted", "ignore": "deletes nothing"}[found.deletes])
+    return ", ".join(words)
 
 
 def person(found: Mapping[str, Any]) -> None:

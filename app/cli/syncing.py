@@ -39,7 +39,8 @@ def plan(
         return
     show.plan(made, details=10**9 if all_ else 20)
     if any(f.first for f in made.forecasts):
-        show.out.print(f"\nIf this is what you want: [bold]concord plan {' '.join(names or [])} --approve[/]")
+        again = " ".join(["concord plan", *(names or []), "--approve"])
+        show.out.print(f"\nIf this is what you want: [bold]{again}[/]")
 
 
 @app.command()

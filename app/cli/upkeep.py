@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from app.cli.common import FAILED, OK, Json, app, leave, running
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command()
@@ -41,6 +38,7 @@ def sandbox(
 ) -> None:
     """Run a system in a box on this machine, to try things out on."""
     import time
+    from json import dumps
 
     from app import show
     from app.demo import fill
@@ -52,7 +50,7 @@ def sandbox(
         fill(system, box, seed)
     with serving(box.app, port) as url:
         show.out.print(f"{system} in a box at [bold]{url}[/]; settings for `concord apply`:")
-        show.as_json(box.settings(url))
+        typer.echo(dumps(box.settings(url), indent=2))  # its password is no secret: everybody's sandbox has it
         while True:
             time.sleep(3600)
 

@@ -26,7 +26,7 @@ def find(unit: Unit, uid: str) -> Person:
     """The person; raises LookupError."""
     person = people.by_uid(unit, uid)
     if person is None:
-        raise LookupError(f"no (single) person has a uid that begins with {uid!r}")
+        raise LookupError(f"no (single) person has a uid that begins with {uid!r}; give at least 6 characters of it")
     return person
 
 
