@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -275,16 +275,18 @@ def sign_out(store: Store, principal: Principal) -> None:
             access.revoke(unit, principal.token_id)
 
 
-def bootstrap(store: Store) -> str | None:
-    """A token with which the first admin can be made; the former one is dead. None where there are users."""
+def bootstrap(store: Store, keep: Callable[[str], None]) -> bool:
+    """Make a token with which the first admin can be made, and let it be kept; the former one is dead. False where
+    there are users. Of daemons that start at once one does this after the other, so what was kept last is good."""
     token = _new_token()
     with store.begin(durable=True) as unit:
         if access.every_user(unit):
-            return None
+            return False
         access.revoke_kind(unit, "bootstrap", None)
         ends = unit.now + BOOTSTRAP_LIFE
         access.add_token(unit, None, "bootstrap", "first start", hash_token(token), sorted(BOOTSTRAP), ends)
-    return token
+        keep(token)
+    return True
 
 
 def hash_token(token: str) -> str:

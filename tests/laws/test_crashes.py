@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from laws import at_peace
-from steps import Add, Clash, Delete, Edit, Rename, Settle, Step, play
+from steps import Add, Clash, Delete, Edit, Rename, Run, Settle, Step, play
 from world import LawWorld
 
 from app.engine.run import LEASE
@@ -128,6 +128,20 @@ def test_killed_again_while_it_recovers(first: str, second: str, tmp_path: Path)
     world.run_killed("crm", nth(second, 0))
     at_peace(world)
     world.store.close()
+
+
+@pytest.mark.parametrize("connection", ["book", "crm", "list"])
+@pytest.mark.parametrize("how", ["remove", "value", "add"])
+def test_who_edits_a_record_that_we_made_before_we_heard_so(connection: str, how: str, tmp_path: Path) -> None:
+    """The answer to our create never came; by the time we find the record somebody has been there."""
+    for field in ("phones", "notes", "emails"):
+        world = world_on(tmp_path / f"{field}.db")
+        source = "book" if connection != "book" else "crm"
+        play(world, [Add(source, ("phones", "notes", "titles")), Run(source)])
+        assert world.run_killed(connection, nth("push.written", 0)) == "push.written"
+        Edit(connection, how, field).do(world)
+        at_peace(world)
+        world.store.close()
 
 
 # --- really killed -------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ class LawWorld:
         url: str = "sqlite://",
         create: bool = True,
     ) -> None:
-        self.clock = Clock()
+        self.clock = self._clock()
         self.ledger = Ledger()
         self.numbers = count(1)
         self.url, self.running, self.dead = url, False, False
@@ -177,9 +177,19 @@ class LawWorld:
         with self.store.begin() as unit:
             for name in self.remotes:
                 policy = policy_json((policies or {}).get(name, Policy()))
-                self.ids[name] = connections.add(
-                    unit, name=name, system="memory", settings={}, policy=policy, approve="auto", state="new"
-                )
+                row = {"name": name, "policy": policy, "approve": "auto", "state": "new", **self._account(name)}
+                self.ids[name] = connections.add(unit, **row)
+        self._open_for_business()
+
+    def _clock(self) -> Clock:
+        return Clock()
+
+    def _account(self, name: str) -> Mapping[str, Any]:
+        """A connection's system and its settings, as they are stored."""
+        return {"system": "memory", "settings": {}}
+
+    def _open_for_business(self) -> None:
+        """The first contacts are allowed."""
         for name in self.remotes:
             activate(self.engine, find(self.engine, name))
 
