@@ -40,7 +40,7 @@ class LocalQueue:
     ) -> bool:
         with contextlib.nullcontext(unit) if unit else self._store.begin() as here:
             put = jobs.put(here, kind, connection, after or here.now)
-        self.news.set()
+            here.committed.append(self.news.set)  # woken earlier, the worker would not see it
         return put
 
     def listing(self, unit: Unit) -> list[Job]:

@@ -14,7 +14,10 @@ from app.store.jobs import Standing
 from app.store.store import Unit
 
 BETWEEN_HINTS: Final = timedelta(seconds=10)
-"""Least time between two runs that webhooks ask for: a flood of them is one run now, and one every so often."""
+"""Least time between two runs that webhooks ask for, once there were `AT_ONCE`: a flood of them is a few runs now, and
+one every so often."""
+AT_ONCE: Final = 5
+"""So many runs in a minute wait for nothing: people who save one record after the other see each pass on at once."""
 
 
 def automatic(connection: Connection) -> bool:
@@ -57,7 +60,9 @@ def on_hint(unit: Unit, connection: int, zone: ZoneInfo) -> datetime | None:
     for standing in jobs.standings(unit, [connection]):
         if not automatic(standing.connection):
             return None
-        at = max(unit.now, (standing.read or unit.now - BETWEEN_HINTS) + BETWEEN_HINTS)
-        at = max(at, resting_until(standing) or at)
+        at = max(unit.now, resting_until(standing) or unit.now)
+        lately = jobs.reads(unit, connection, AT_ONCE)
+        if len(lately) == AT_ONCE and lately[-1] > unit.now - timedelta(minutes=1):
+            at = max(at, lately[0] + BETWEEN_HINTS)
         return quiet_until(standing.connection.quiet, at, zone) or at
     return None

@@ -204,6 +204,12 @@ def _failures(unit: Unit, connection: int, outcome: str | None) -> int:
     return number
 
 
+def reads(unit: Unit, connection: int, number: int) -> list[datetime]:
+    """When the last runs began that read, the newest first."""
+    query = sa.select(runs.c.started).where(runs.c.connection_id == connection, runs.c.scope == "sync")
+    return list(unit.db.execute(query.order_by(runs.c.id.desc()).limit(number)).scalars())
+
+
 def owes_news(unit: Unit, connection: int, since: datetime | None) -> bool:
     """Is the connection owed something that happened after its last run began? What was owed before that, the run has
     seen and had a reason to leave."""

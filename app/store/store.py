@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from importlib import import_module
@@ -30,10 +30,11 @@ class StoreFull(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit of work: a transaction and the moment at which it happens."""
+    """One unit of work: a transaction and the moment at which it happens. committed: what is called once it is."""
 
     db: sa.Connection
     now: datetime
+    committed: list[Callable[[], None]] = field(default_factory=list, compare=False)
 
     @property
     def sqlite(self) -> bool:
@@ -135,6 +136,8 @@ class Store:
         with self._turn, self._unit("FULL" if durable else "NORMAL", "BEGIN IMMEDIATE") as (unit, transaction):
             yield unit
             transaction.commit()
+        for tell in unit.committed:
+            tell()
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[Unit]:

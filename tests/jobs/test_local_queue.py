@@ -77,6 +77,17 @@ def test_a_job_is_there_only_if_its_cause_is(house: House, queue: LocalQueue) ->
     assert _waiting(house) == []
 
 
+def test_a_worker_is_woken_when_its_job_can_be_seen(house: House, queue: LocalQueue) -> None:
+    """Woken by a job that is not committed yet, it would find nothing and sleep on."""
+    with house.store.trial() as unit:
+        queue.enqueue("sync", 1, unit=unit)
+    assert not queue.news.is_set()
+    with house.store.begin() as unit:
+        queue.enqueue("sync", 1, unit=unit)
+        assert not queue.news.is_set()
+    assert queue.news.is_set()
+
+
 def test_a_job_of_the_dead_is_taken_over_and_one_of_the_living_is_not(house: House, clock: Clock) -> None:
     queue = LocalQueue(house.store, "host:1")
     queue.enqueue("sync", 1)
