@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from app import logs, tracing
+from app.engine.leases import beating
 from app.engine.look import Telling
 from app.engine.world import Tally, Unusable, World
 from app.secrets import BadKey, Keyring
@@ -32,7 +33,9 @@ from connectors.contract import Settings as ConnectorSettings
 from connectors.errors import Unreachable
 
 RENEWAL = 60.0
-"""Seconds that a renewal of credentials may take before another process may try."""
+"""Seconds that a process waits for another one that renews the same credentials."""
+RENEWAL_LEASE = 6.0
+"""Seconds after which a process that died while it renewed them is in nobody's way any more."""
 RENEWAL_TURNS = 240
 """How often a process looks in that time whether it is its turn."""
 
@@ -119,7 +122,7 @@ class Application:
         name, owner = f"renew:{connection}", str(uuid.uuid4())
         for _ in range(RENEWAL_TURNS):
             with self.store.begin() as unit:
-                if runs.take_lease(unit, name, owner, RENEWAL):
+                if runs.take_lease(unit, name, owner, RENEWAL_LEASE):
                     break
             time.sleep(RENEWAL / RENEWAL_TURNS)
         else:
@@ -127,7 +130,8 @@ class Application:
         try:
             with self.store.read() as unit:
                 stored = connections.secrets_of(unit, connection)
-            yield self.keyring.decrypt(stored) if stored else {}
+            with beating(self.store, name, owner, RENEWAL_LEASE):
+                yield self.keyring.decrypt(stored) if stored else {}
         finally:
             with self.store.begin() as unit:
                 runs.drop_lease(unit, name, owner)

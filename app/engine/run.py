@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextvars
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from app.engine import sales
+from app.engine.leases import beating
 from app.engine.pull import Held, pull
 from app.engine.push import push, recover
 from app.engine.world import Fence, Session, Tally, Unusable, World, policy_of
@@ -199,25 +198,9 @@ def lease(world: World, name: str) -> Iterator[Fence]:
     with world.store.begin() as unit:
         if not runs.take_lease(unit, key, owner, LEASE):
             raise busy
-    stop = threading.Event()
-    around = contextvars.copy_context()  # what it logs is of this run, too
-    heart = threading.Thread(target=around.run, args=(_beat, world, fence, stop), daemon=True)
-    heart.start()
     try:
-        yield fence
+        with beating(world.store, key, owner, LEASE):
+            yield fence
     finally:
-        stop.set()
-        heart.join()
         with world.store.begin() as unit:
             runs.drop_lease(unit, key, owner)
-
-
-def _beat(world: World, fence: Fence, stop: threading.Event) -> None:
-    while not stop.wait(LEASE / 3):
-        try:
-            with world.store.begin() as unit:
-                fence(unit)
-        except Busy:
-            return  # the fence will say so before the next write
-        except Exception:
-            log.warning("a lease could not be renewed; trying again", exc_info=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ from app import bootstrap, daemon
 from app.bootstrap import Application
 from app.engine import access
 from app.settings import Settings
+from app.store import runs
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -33,3 +36,25 @@ def test_daemons_that_start_at_once_leave_one_token_that_opens(application: Appl
     (file,) = files
     assert file is not None
     assert access.principal_of(application.store, file.read_text().strip()).name == "first start"
+
+
+def test_who_dies_while_renewing_credentials_is_not_waited_for_long(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who lives is, however long it takes."""
+    monkeypatch.setattr(bootstrap, "RENEWAL_LEASE", 0.9)
+    with application.store.begin() as unit:
+        runs.take_lease(unit, "renew:7", "the dead", 0.9)
+    entered = threading.Event()
+
+    def another() -> None:
+        with application.renewing(7):
+            entered.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        with application.renewing(7):
+            assert 0.5 < time.monotonic() - began < 5
+            other = pool.submit(another)
+            assert not entered.wait(2)
+        other.result(5)
