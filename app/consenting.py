@@ -182,7 +182,10 @@ class Links:
         cookie, sealed = secrets.token_urlsafe(32), None
         state, location = secrets.token_urlsafe(32), None
         if system.oauth is not None:
-            asked = self._ask(system, connection, base)
+            try:
+                asked = self._ask(system, connection, base)
+            except ValueError as error:
+                raise NotConnected(str(error), 409, connection.name) from None
             state, location = asked.state, asked.url
             sealed = self._app.keyring.encrypt({"verifier": asked.verifier})
         with self._app.store.begin(durable=True) as unit:
@@ -217,10 +220,10 @@ class Links:
 
     def _ask(self, system: System, connection: Connection, base: str) -> oauth.Asked:
         assert system.oauth is not None
-        settings = self._app.connector_settings(system, connection).model_dump()
         try:
+            settings = self._app.connector_settings(system, connection).model_dump()
             return oauth.ask(system.oauth, settings, f"{base}{CALLBACK}")
-        except Unauthorised as error:
+        except (BadConnection, Unauthorised) as error:
             raise ValueError(str(error)) from None
 
     def _waiting(self, shake: Handshake | None) -> Connection:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Form, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.secrets import redact
 from app.settings import LOOPBACK
@@ -99,7 +99,7 @@ def _sentence(words: str) -> str:
     responses={**responses(422), **TELLING, 303: {"description": "To the vendor's consent page."}},
 )
 def start_consent(
-    here: Here, request: Request, ticket: Annotated[str, Path(description="What the link holds.", examples=["…"])]
+    here: Here, request: Request, ticket: Annotated[str, Path(description="What the link holds.", examples=["Kq3v…"])]
 ) -> Response:
     """Open a link: on to the vendor's page, or a form for the credentials where the vendor has none."""
     base = base_of(request)
@@ -143,8 +143,10 @@ def _form(opened: Opened, base: str) -> HTMLResponse:
 def finish_consent(
     here: Here,
     request: Request,
-    state: Annotated[str, Query(description="As it was sent to the vendor.")] = "",
-    code: Annotated[str, Query(description="What the vendor gave (RFC 6749 section 4.1.2).")] = "",
+    state: Annotated[str, Query(description="As it was sent to the vendor.", examples=["xyz"])] = "",
+    code: Annotated[
+        str, Query(description="What the vendor gave (RFC 6749 section 4.1.2).", examples=["SplxlOBeZQQYbYS6WxSbIA"])
+    ] = "",
     error: Annotated[str, Query(description="Why it gave none.", examples=["access_denied"])] = "",
 ) -> Response:
     """Where vendors send the browser back to. It is the same for all, to be registered with each."""
@@ -157,9 +159,9 @@ def finish_consent(
 class Entered(BaseModel):
     """What the form brings: the state that it was given, and the secret settings of that system, by name."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"example": {"state": "xyz", "password": "…"}})
 
-    state: str = ""
+    state: str = Field(default="", examples=["xyz"])
 
 
 @router.post("/credentials", **rule(None), response_class=HTMLResponse, responses={**responses(413, 422), **TELLING})
