@@ -178,10 +178,13 @@ def test_wrong_key_pauses_that_connection_and_no_other(two: Desk) -> None:
     two.settings["crm"]["access_key"] = "wrong key"
     declare(two)
     answer = two("sync")
-    assert answer.code == cli.PAUSED and "resume crm" in answer.err
+    assert answer.code == cli.PAUSED and "consent crm" in answer.err
     assert {c["name"]: c["state"] for c in two("connections", "--json").json} == {"crm": "paused", "google": "active"}
     assert len(two.people()) == 1
     assert two("doctor").code == cli.FAILED
+    two.settings["crm"]["access_key"] = two.sandboxes["crm"].settings("")["access_key"]
+    declare(two)
+    assert two("sync").code == cli.OK, "new credentials let it go on"
 
 
 def test_a_revoked_grant_says_how_to_consent_again(two: Desk) -> None:

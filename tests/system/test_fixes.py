@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from desk import Desk
 
-from app import configure
 from app.bootstrap import start
 from app.cli import common as cli
+from app.consenting import accept, prove
 from app.engine.run import Busy, find, lease
+from app.engine.world import Unusable
 from connectors.google.client import SCOPE
 
 ZOE = {"firstname": "Zoë", "lastname": "O'Brien", "email": "zoe@x.test", "mobile": "+44 7700 900001"}
@@ -79,6 +80,7 @@ def test_a_change_that_reads_anew_does_not_meet_a_run(desk: Desk) -> None:
 
 @pytest.mark.parametrize("same", [True, False])
 def test_a_consent_finds_out_whose_account_it_is(desk: Desk, same: bool) -> None:
+    """Also where nobody has asked for the account's id before: by the records that we know."""
     with desk.system("google", "google") as google:
         (zoe,) = google.seed([ZOE_AT_GOOGLE])
         desk("apply", desk.file(desk.entry("google", "google", approve="ask")))
@@ -89,11 +91,18 @@ def test_a_consent_finds_out_whose_account_it_is(desk: Desk, same: bool) -> None
             google.seed([{"names": [{"givenName": "Ben", "familyName": "Bax"}]}])
         app = start()
         connection = find(app.world(), "google")
+        assert connection.account is None
         granted = {"refresh_token": google.oauth.grant(SCOPE)}
+        if not same:
+            with pytest.raises(Unusable, match="another account"):
+                prove(app, connection, granted)
+        proof = prove(app, connection, granted, other=not same)
         with lease(app.world(), "google"), pytest.raises(Busy):
-            configure.consented(app, connection, granted)
-        assert configure.consented(app, connection, granted) is not same
-        assert find(app.world(), "google").cursor is None
+            accept(app, connection, proof)
+        assert find(app.world(), "google").secrets == connection.secrets
+        accept(app, connection, proof)
+        now = find(app.world(), "google")
+        assert (now.cursor, now.account) == (None, proof.account)
         app.store.close()
         assert stored(desk, "google")["state"] == ("active" if same else "new")
         assert desk("sync").code == (cli.OK if same else cli.WAITING)
