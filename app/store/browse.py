@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.store.journal import Change, Conflict, path_of
-from app.store.people import Person, State
+from app.store.people import Person, State, fits
 from app.store.store import Unit
-from app.store.tables import changes, conflicts, connections, keys, links, people
+from app.store.tables import changes, conflicts, connections, links, people
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def persons(
     unit: Unit,
     *,
     text: str = "",
-    found_by: Iterable[str] = (),
+    found_by: Iterable[tuple[str, str]] = (),
     states: Sequence[State] = ("live",),
     group: str = "",
     connection: int | None = None,
@@ -42,8 +42,7 @@ def persons(
     query = sa.select(*(people.c[n] for n in ("id", "uid", "rev", "state", "card")), people.c.updated)
     query = query.where(people.c.state.in_(states), people.c.id > after)
     if text:
-        exact = sa.select(keys.c.person_id).where(keys.c.value.in_([*found_by]))
-        query = query.where(people.c.name.icontains(text, autoescape=True) | people.c.id.in_(exact))
+        query = query.where(fits(unit, text, found_by))
     if group:
         names, name = _groups(unit)
         wanted = [spelled for spelled, _ in _spellings(unit) if spelled.strip().casefold() == group.strip().casefold()]

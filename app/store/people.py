@@ -111,9 +111,19 @@ def search(unit: Unit, text: str = "", *, state: State = "live", limit: int = 50
     states = ("archived", "deleted") if state == "archived" else (state,)
     query = sa.select(*_COLUMNS).where(people.c.state.in_(states), people.c.id > after)
     if text:
-        exact = sa.select(keys.c.person_id).where(keys.c.value == text.casefold())
-        query = query.where(people.c.name.icontains(text, autoescape=True) | people.c.id.in_(exact))
+        query = query.where(fits(unit, text, [("email", text.casefold()), ("phone", text.casefold())]))
     return [Person(*row) for row in unit.db.execute(query.order_by(people.c.id).limit(limit))]
+
+
+def fits(unit: Unit, text: str, found_by: Iterable[tuple[str, str]]) -> sa.ColumnElement[bool]:
+    """Does the name contain the text, or has the person one of these keys? The indexes of names and keys answer: to read
+    every card takes ten times as long."""
+    named = people.alias()
+    # In SQLite LIKE looks at no case as it is; lower() would only be called for every name.
+    contains = named.c.name.contains if unit.sqlite else named.c.name.icontains
+    by_name = sa.select(named.c.id).where(contains(text, autoescape=True))
+    known = [sa.and_(keys.c.kind == kind, keys.c.value == value) for kind, value in found_by]
+    return people.c.id.in_(by_name.union_all(sa.select(keys.c.person_id).where(sa.or_(sa.false(), *known))))
 
 
 def count(unit: Unit, state: State = "live") -> int:

@@ -112,9 +112,9 @@ def list_people(
     return page(found, limit, lambda row: row.person.id, brief)
 
 
-def _spelled(text: str, eq: Equivalence) -> set[str]:
+def _spelled(text: str, eq: Equivalence) -> set[tuple[str, str]]:
     """What the text is as the key of an address or number."""
-    return {text.casefold(), fold("email", text, eq), fold("phone", text, eq)} if text else set()
+    return {("email", fold("email", text, eq)), ("phone", fold("phone", text, eq))} if text else set()
 
 
 # --- one person; a uid may hold slashes, so what follows it comes first
