@@ -116,8 +116,8 @@ def search(unit: Unit, text: str = "", *, state: State = "live", limit: int = 50
 
 
 def fits(unit: Unit, text: str, found_by: Iterable[tuple[str, str]]) -> sa.ColumnElement[bool]:
-    """Does the name contain the text, or has the person one of these keys? The indexes of names and keys answer: to read
-    every card takes ten times as long."""
+    """Does the name contain the text, or has the person one of these keys? The indexes of names and keys answer, for to
+    read every card takes ten times as long."""
     named = people.alias()
     # In SQLite LIKE looks at no case as it is; lower() would only be called for every name.
     contains = named.c.name.contains if unit.sqlite else named.c.name.icontains
