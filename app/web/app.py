@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
 
-from app.web import problems
+from app.web import examples, problems
 from app.web.acts import Guarded
 from app.web.api import (
     audit,
@@ -112,6 +113,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for path in made["paths"].values():
             for method, operation in path.items():
                 _complete(method, operation)
+        examples.add(made)
         app.openapi_schema = made
     return app.openapi_schema
 
@@ -120,6 +122,8 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     permission = operation.pop("x-permission", None)
     operation.pop("x-recorded", None)
     shown_once = operation.pop("x-shown-once", False)
+    told = operation.get("description", "").partition("\n\n")[0].replace("\n", " ")
+    operation["summary"] = re.split(r"(?<=[.?:;]) ", told, maxsplit=1)[0].rstrip(".:;")
     if permission:
         operation["description"] = f"{operation.get('description', '')}\n\nTakes `{permission}`.".strip()
     if "422" in operation["responses"] and "application/json" in operation["responses"]["422"].get("content", {}):

@@ -64,6 +64,7 @@ class NewConnection(Policy):
         default_factory=dict,
         max_length=100,
         description="As the system's schema says (GET /v1/systems); secret ones are stored encrypted, never shown.",
+        examples=[{"url": "https://crm.example.com", "username": "admin", "access_key": "…"}],
     )
 
 

@@ -145,7 +145,10 @@ class Approval(Model):
         default=None, max_length=100, description="Only these of the plan's; by default, all of them."
     )
     hold: list[str] = Field(
-        default=[], max_length=10_000, description="Uids of persons who shall not be written there."
+        default=[],
+        max_length=10_000,
+        examples=[["0b7c2b9e-6f0e-4a54-9c07-3f0a4b1f7d11"]],
+        description="Uids of persons who shall not be written there.",
     )
 
 

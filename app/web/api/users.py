@@ -39,7 +39,7 @@ class NewUser(Model):
     """A user to be made."""
 
     name: str = Field(max_length=64, examples=["ann"])
-    role: Role
+    role: Role = Field(examples=["viewer"])
     password: SecretStr | None = Field(
         default=None, max_length=access.LONGEST, description="Without one the user comes in with tokens only."
     )
@@ -48,7 +48,7 @@ class NewUser(Model):
 class UserChange(Model):
     """What is given is changed."""
 
-    role: Role | None = None
+    role: Role | None = Field(default=None, examples=["operator"])
     enabled: bool | None = None
     password: SecretStr | None = Field(default=None, max_length=access.LONGEST)
 

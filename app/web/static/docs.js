@@ -23,29 +23,12 @@ function resolved(schema, seen = []) {
   return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, resolved(value, seen)]));
 }
 
-// A value such as the schema describes.
-function example(schema) {
-  if (schema === undefined || typeof schema !== "object" || schema === null) return null;
-  if (schema.example !== undefined) return schema.example;
-  if (schema.examples && schema.examples.length) return schema.examples[0];
-  if (schema.default !== undefined) return schema.default;
-  if (schema.const !== undefined) return schema.const;
-  if (schema.enum) return schema.enum[0];
-  const choice = schema.anyOf || schema.oneOf || schema.allOf;
-  if (choice) return example(choice[0]);
-  if (schema.type === "object" || schema.properties) {
-    return Object.fromEntries(Object.entries(schema.properties || {}).map(([key, value]) => [key, example(value)]));
-  }
-  if (schema.type === "array") return [example(schema.items)];
-  return { integer: 1, number: 1, boolean: true, null: null }[schema.type] ?? "…";
-}
-
-const shown = (value) => make("pre", JSON.stringify(value, null, 2));
+const shown = (value) => make("pre", typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
 function parameters(operation, inputs) {
   const table = make("table");
   for (const parameter of operation.parameters || []) {
-    const input = make("input", null, { placeholder: parameter.schema.default ?? "", size: "18" });
+    const input = make("input", null, { placeholder: parameter.schema.default ?? parameter.example, size: "18" });
     inputs.push([parameter, input]);
     const name = make("code", parameter.name + (parameter.required ? " *" : ""));
     add(table, add(make("tr"), add(make("td"), name), make("td", parameter.in, { class: "quiet" }),
@@ -60,7 +43,8 @@ function bodyOf(operation) {
   if (!content) return [null, []];
   if (!json) return [null, [make("p", "Body: " + Object.keys(content).join(", ") + " (a form; try it with curl)")]];
   const schema = resolved(json.schema);
-  const text = make("textarea", JSON.stringify(example(schema), null, 2));
+  const lines = JSON.stringify(json.example, null, 2);
+  const text = make("textarea", lines, { rows: lines.split("\n").length });
   const more = add(make("details"), make("summary", "Schema of the body"), shown(schema));
   return [text, [make("p", "Body"), text, more]];
 }
@@ -70,7 +54,9 @@ function answers(operation) {
   for (const [status, response] of Object.entries(operation.responses)) {
     add(box, make("p", `${status} ${response.description || ""}`));
     const content = Object.values(response.content || {})[0];
-    if (content && content.schema && status < "300") add(box, shown(resolved(content.schema)));
+    if (content && content.schema && status < "300") {
+      add(box, shown(content.example), add(make("details"), make("summary", "Schema"), shown(resolved(content.schema))));
+    }
   }
   return box;
 }
@@ -99,13 +85,13 @@ async function send(method, path, inputs, body, out) {
 }
 
 function entry(path, method, operation) {
-  const box = make("details", null, { "data-words": `${method} ${path} ${operation.operationId} ${operation.summary}`.toLowerCase() });
+  const box = make("details", null, { id: operation.operationId, "data-words": `${method} ${path} ${operation.operationId} ${operation.summary}`.toLowerCase() });
   const head = add(make("summary"), make("span", method.toUpperCase(), { class: "method " + method }), make("code", path),
     make("span", "  " + (operation.summary || ""), { class: "quiet" }));
   const inputs = [], [body, parts] = bodyOf(operation);
   const button = make("button", "Send"), out = make("pre", "");
   button.addEventListener("click", () => send(method, path, inputs, body, out));
-  return add(box, head, make("p", operation.description || ""), parameters(operation, inputs), ...parts, answers(operation),
+  return add(box, head, make("p", (operation.description || "").replaceAll("`", "")), parameters(operation, inputs), ...parts, answers(operation),
     button, out);
 }
 
@@ -123,6 +109,9 @@ async function start() {
   }
   const main = document.getElementById("operations");
   for (const [tag, entries] of groups) add(main, add(make("section"), make("h2", tag), ...entries));
+  main.addEventListener("toggle", ({ target }) => { if (target.open && target.id) history.replaceState(null, "", "#" + target.id); }, true);
+  const chosen = document.getElementById(location.hash.slice(1));
+  if (chosen) { chosen.open = true; chosen.scrollIntoView(); }
   document.getElementById("find").addEventListener("input", (event) => {
     const word = event.target.value.toLowerCase();
     for (const box of main.querySelectorAll("[data-words]")) box.hidden = !box.dataset.words.includes(word);
