@@ -5,15 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import sqlalchemy as sa
 from office import PASSWORD, Office
 
 from app import daemon
+from app.bootstrap import start
 from app.core.permissions import ADMIN, ROLES, Role
 from app.engine import access
+from app.jobs.service import open_queue
+from app.settings import Settings
 from app.store import access as stored
+from app.store import tables
+from app.web.acts import Guarded
 from app.web.app import ROUTERS
 
 OPEN = {"sign_in", "healthz", "readyz", "start_consent", "finish_consent", "enter_credentials"}
@@ -250,3 +257,75 @@ def test_the_first_token_makes_one_admin_and_nothing_else(office: Office) -> Non
     assert sign_in(office, "a").status_code == 201
     assert daemon.first_token(office.branch) is None
     assert not file.exists()
+
+
+# --- everything that can be wrong with a token, at every door
+
+BAD_TOKENS = ("unknown", "expired", "revoked", "of somebody shut out", "of the first start", "signed out")
+
+
+@pytest.fixture(scope="module")
+def bad_tokens(showroom: Office) -> dict[str, str]:
+    """Tokens of admins that were good once."""
+    made = {"unknown": access.PREFIX + "x" * 43}
+    for name in ("expired", "revoked"):
+        made[name] = showroom.post("/v1/tokens", {"name": name, "scopes": ["*"], "days": 1})["token"]
+    number = {token["name"]: token["id"] for token in showroom.get("/v1/tokens?limit=200")["items"]}
+    assert showroom("DELETE", f"/v1/tokens/{number['revoked']}").status_code == 204
+    for name in ("eve", "max"):
+        showroom.post("/v1/users", {"name": name, "role": "admin", "password": PASSWORD})
+    made["of somebody shut out"] = showroom.post("/v1/tokens", {"name": "x", "user": "eve"})["token"]
+    assert status(showroom, made["of somebody shut out"]) == 200
+    showroom("PATCH", "/v1/users/eve", json={"enabled": False})
+    made["signed out"] = sign_in(showroom, "max").json()["token"]
+    assert status(showroom, made["signed out"], "/v1/sessions/current", "DELETE") == 204
+    with showroom.store.begin() as unit:
+        hashed, past = access.hash_token(made["expired"]), unit.now - timedelta(seconds=1)
+        unit.db.execute(sa.update(tables.tokens).where(tables.tokens.c.hash == hashed).values(expires=past))
+        made["of the first start"] = access.PREFIX + "y" * 43
+        hashed, ends = access.hash_token(made["of the first start"]), unit.now + timedelta(days=1)
+        stored.add_token(unit, None, "bootstrap", "first start", hashed, ["users:write"], ends)
+    return made
+
+
+def knock(office: Office, token: str, route: Any) -> int:
+    method, path = place(route)
+    return status(office, token, path, method, content=b"{no json")
+
+
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+def test_no_door_opens_to_a_bad_token(showroom: Office, bad_tokens: dict[str, str], kind: str) -> None:
+    told = {route.name: knock(showroom, bad_tokens[kind], route) for route in GUARDED}
+    assert {*told.values()} == {401}, told
+
+
+def test_no_door_opens_to_a_token_for_all_others(showroom: Office) -> None:
+    """An admin's, that may do everything but this."""
+    told = {}
+    for route in GUARDED:
+        others = sorted(ADMIN - {route.openapi_extra["x-permission"]})
+        token, _ = access.issue(showroom.store, "all but one", "admin", others, None)
+        told[route.name] = knock(showroom, token, route)
+    assert {*told.values()} == {403}, told
+
+
+def test_what_the_daemon_serves_is_guarded_or_open_on_purpose(tmp_path: Path) -> None:
+    """Not the routers that we know of: everything that is mounted, whoever mounted it."""
+    application = start(Settings(home=tmp_path / "home"))
+    queue = open_queue(application)
+    mounted = [*flat(daemon.build(application, queue).routes)]
+    queue.close()
+    application.store.close()
+    unguarded = {route.path for route in mounted if not isinstance(route, Guarded)}
+    documents = {"/openapi.json", "/docs", "/docs/docs.js", "/docs/docs.css"}
+    assert unguarded == {*documents, "/metrics", "/hooks/{connection}/{token}"}
+    assert {route.name for route in mounted if isinstance(route, Guarded)} == {route.name for route in routes()}
+
+
+def flat(found: Any) -> Iterator[Any]:
+    for route in found:
+        inner = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
+        if inner:
+            yield from flat(inner)
+        else:
+            yield route
