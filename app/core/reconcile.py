@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from app.core.naming import respelled
 from app.core.policy import Policy
+from app.core.rendering import renders
 from connectors.card import LINES, NAME_KINDS, SLOT, VALUE, Card, Equivalence, Leaves, Path, card_of, leaves
 
 Fit = Callable[[Card, Card | None], Card]
@@ -334,6 +335,29 @@ def answered(seen: Card, answer: Card, paths: Iterable[Path]) -> Card:
         if path in touched or path[:2] in elements or path[-1] == SLOT:
             _put(before, path, after.get(path))
     return card_of(before)
+
+
+def acknowledged(view: Card, seen: Card, sent: Card, wrote: Leaves, eq: Equivalence) -> tuple[Card, Card]:
+    """Both shadows after a write whose answer never came, as far as the record shows that it arrived.
+
+    wrote: the leaves that went out, None where one was taken away. Where the record shows, and did not before, what we
+    wrote or what a remote could make of it, that is its way to show what we sent. All else is as it was: if it shows
+    something new there, that is somebody's edit.
+    """
+    now, then, agreed = leaves(view), leaves(seen), leaves(sent)
+    known = {path[:2] for path in then}
+    taken = set()
+    for path, value in wrote.items():
+        shown = now.get(path)
+        if eq.same(path, shown, then.get(path)) or not (eq.same(path, shown, value) or renders(path, value, shown)):
+            continue
+        taken.add(path[:2])
+        _put(then, path, shown)
+        _put(agreed, path, value)
+    for path in now:  # what the remote itself knows of an element that we brought
+        if path not in wrote and path[:2] in taken - known:
+            then[path] = now[path]
+    return card_of(then), card_of(agreed)
 
 
 def _drop_gone(after: Leaves, before: Leaves, desired: Leaves, policy: Policy) -> None:

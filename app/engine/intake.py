@@ -17,6 +17,7 @@ from app.core.align import align
 from app.core.consent import as_json, flips, of_json
 from app.core.identity import Candidate, Key
 from app.core.reconcile import EMPTY, Merged, Owed, Side, first_sight, merge, owed
+from app.core.rendering import renders
 from app.engine import consents, suppression
 from app.engine.arbiter import arbiter
 from app.engine.world import Session, earlier, policy_of
@@ -328,11 +329,14 @@ class Intake:
         self._answer(person, news_of(record), sent)
 
     def _answer(self, person: Person, news: News, sent: Card) -> None:
-        """What it does not show of what we sent, it cannot hold. What it shows otherwise, somebody has edited since."""
+        """What it shows otherwise than any remote shows what we sent, somebody has edited since. What it does not show
+        of it, it cannot hold, or somebody has taken it away before we ever saw it: that is owed once more, and the
+        answer tells."""
         assert news.record.card is not None
         view = leaves(align(news.record.card, [sent], self.eq, self.session.world.mint))
-        seen = card_of({path: value for path, value in leaves(sent).items() if path in view})
-        link = self._linked(person.id, news, seen, sent)
+        kept = {path: value for path, value in leaves(sent).items() if path in view}
+        seen = {path: view[path] if renders(path, value, view[path]) else value for path, value in kept.items()}
+        link = self._linked(person.id, news, card_of(seen), card_of(kept))
         self._apply(person, news, self._merge(person, news, link), link)
         self._own.add(person.id)
 
@@ -365,9 +369,9 @@ class Intake:
     def _lost_creates(self) -> dict[int, Card]:
         """Persons whose create got no answer, and what it sent: the answer may be this very record."""
         sent = {
-            push.person_id: push.card
+            push.person_id: card_of(push.sent[""])
             for push in outbox.due(self.unit, self.session.id, "sent", limit=100_000)
-            if push.card
+            if "" in push.sent
         }
         self._load(sent)
         return sent

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from app.core.align import align
 from app.core.consent import Ledger, Shown, as_json, of_json, written
-from app.core.reconcile import EMPTY, Owed, answered, owed, owed_create
+from app.core.reconcile import EMPTY, Owed, acknowledged, answered, owed, owed_create
 from app.engine import consents
 from app.engine.intake import Intake, news_of
 from app.engine.world import Session
@@ -22,7 +22,7 @@ from app.store.links import Link
 from app.store.outbox import MAX_ATTEMPTS, Due
 from app.store.people import Person
 from app.store.store import Unit
-from connectors.card import Card, Path, leaves, problem, problem_id, unstorable
+from connectors.card import Card, Leaves, Path, card_of, leaves, problem, problem_id, unstorable
 from connectors.consent import Consent
 from connectors.contract import Outcome, Push, Record
 from connectors.errors import Error, Missing, Stale, Uncertain
@@ -198,8 +198,11 @@ def _promise(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
     prepared = prepare(session, unit, [push.person_id for push in due])
     links.save(unit, prepared.level)
     outbox.settle(unit, session.id, prepared.settled)
-    creates = {task.person.id: task.owed.card for task in prepared.tasks if task.owed and not task.link}
-    outbox.promise(unit, session.id, {task.person.id: creates.get(task.person.id) for task in prepared.tasks})
+    promised: dict[int, dict[str, Leaves]] = {task.person.id: {} for task in prepared.tasks}
+    for task in prepared.tasks:
+        if task.owed is not None:
+            promised[task.person.id][task.link.remote_id if task.link else ""] = _wrote(task)
+    outbox.promise(unit, session.id, promised)
     return prepared.tasks
 
 
@@ -399,7 +402,8 @@ def _reread(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -
     with session.store.begin() as unit:
         session.fence(unit)
         held = links.load(unit, session.id, ids)
-        links.save(unit, consents.ours(session, unit, [*held.values()], records))
+        wrote = {task.link.remote_id: _wrote(task) for task in tasks if task.link and task.owed}
+        links.save(unit, _arrived(session, unit, [*held.values()], records, wrote))
         intake = Intake(session, unit)
         intake.take(records)
         intake.flush()
@@ -428,17 +432,18 @@ def recover(session: Session) -> None:
         if not due:
             return
         after = due[-1].person_id
-        _recover_known(session, [link for each in held.values() for link in each])
+        wrote = {record: parts for push in due for record, parts in push.sent.items()}
+        _recover_known(session, [link for each in held.values() for link in each], wrote)
         _recover_creates(session, [push for push in due if push.person_id not in held], found)
 
 
-def _recover_known(session: Session, held: Sequence[Link]) -> None:
+def _recover_known(session: Session, held: Sequence[Link], wrote: outbox.Sent) -> None:
     if not held:
         return
     records = [*session.connector.read([link.remote_id for link in held])]
     with session.store.begin() as unit:
         session.fence(unit)
-        links.save(unit, consents.ours(session, unit, held, records))
+        links.save(unit, _arrived(session, unit, held, records, wrote))
         intake = Intake(session, unit)
         intake.take(records)
         intake.flush()
@@ -446,11 +451,34 @@ def _recover_known(session: Session, held: Sequence[Link]) -> None:
     session.world.at("recover.known")
 
 
+def _arrived(
+    session: Session, unit: Unit, held: Sequence[Link], records: Sequence[Record], wrote: outbox.Sent
+) -> list[Link]:
+    """The links of records to which we may have written: what shows as we wrote it is ours, and nobody's edit."""
+    known = {link.remote_id: link for link in consents.ours(session, unit, held, records)}
+    eq, mint = session.world.eq, session.world.mint
+    for record in records:
+        link = known.get(record.id) or next((link for link in held if link.remote_id == record.id), None)
+        if link is None or record.card is None or not (parts := wrote.get(record.id)):
+            continue
+        meant = card_of({p: v for p, v in (leaves(link.seen) | dict(parts)).items() if v is not None})
+        seen, sent = acknowledged(align(record.card, [meant], eq, mint), link.seen, link.sent, parts, eq)
+        known[record.id] = replace(link, seen=seen, sent=sent)
+    return [*known.values()]
+
+
+def _wrote(task: Task) -> Leaves:
+    """The leaves that a write set; None for one that it took away."""
+    assert task.owed is not None
+    parts = leaves(task.owed.card)
+    return {path: parts.get(path) for path in sorted(task.owed.paths)}
+
+
 def _recover_creates(session: Session, due: Sequence[Due], found: dict[int, Person]) -> None:
     """Creates whose answer never came: look for the record, and only when it cannot be there, create again."""
     tasks = {}
     for waiting in due:
-        sent = waiting.card or EMPTY
+        sent = card_of(waiting.sent.get("", {}))
         task = Task(found[waiting.person_id], None, Owed(sent, sent, frozenset()))
         tasks[task.ref] = (task, waiting.sent_at, sent)
     if not tasks:

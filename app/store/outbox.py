@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from app.store.store import Unit
 from app.store.tables import people, pushes
-from connectors.card import Card
+from connectors.card import Leaves
 
 State = Literal["owed", "sent", "aside", "held"]
 """held: a human does not want this person there."""
+Sent = Mapping[str, Leaves]
+"""The leaves that writes set, by the record's id ("" for one to be created); None for a leaf that was taken away."""
 MAX_ATTEMPTS = 3
 """How often a push is tried against a record that keeps changing under us, before it is set aside."""
 
@@ -26,12 +28,12 @@ MAX_ATTEMPTS = 3
 @dataclass(frozen=True, slots=True)
 class Due:
     """A push that is due. attempts: how often it failed so far. sent_at: when it went out, where its outcome is
-    unknown; card: what it was to create then."""
+    unknown; sent: what went out then."""
 
     person_id: int
     attempts: int
     sent_at: datetime | None
-    card: Card | None
+    sent: Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +86,31 @@ def _is(connection: int, person: sa.ColumnElement[int] | int) -> sa.ColumnElemen
 def due(unit: Unit, connection: int, state: State, *, after: int = 0, limit: int = 200) -> list[Due]:
     """Pushes in this state, by person, after that one."""
     query = (
-        sa.select(pushes.c.person_id, pushes.c.attempts, pushes.c.sent_at, pushes.c.card)
+        sa.select(pushes.c.person_id, pushes.c.attempts, pushes.c.sent_at, pushes.c.sent)
         .where(pushes.c.connection_id == connection, pushes.c.state == state, pushes.c.person_id > after)
         .order_by(pushes.c.person_id)
         .limit(limit)
     )
-    return [Due(*row) for row in unit.db.execute(query)]
+    return [Due(row.person_id, row.attempts, row.sent_at, _sent(row.sent)) for row in unit.db.execute(query)]
 
 
-def promise(unit: Unit, connection: int, writes: Mapping[int, Card | None]) -> None:
-    """The intent: from now on their outcome is unknown until it is said. {person: what is to be created, if it is}."""
+def _sent(stored: dict[str, list[Any]] | None) -> Sent:
+    return {record: {tuple(path): value for path, value in parts} for record, parts in (stored or {}).items()}
+
+
+def promise(unit: Unit, connection: int, writes: Mapping[int, Sent]) -> None:
+    """The intent: from now on the outcome of these persons' writes is unknown until it is said."""
     if writes:
         statement = (
             sa.update(pushes)
             .where(pushes.c.connection_id == connection, pushes.c.person_id == sa.bindparam("this"))
-            .values(state="sent", sent_at=unit.now, card=sa.bindparam("card"))
+            .values(state="sent", sent_at=unit.now, sent=sa.bindparam("what"))
         )
-        unit.db.execute(statement, [{"this": person, "card": card} for person, card in writes.items()])
+        rows = [
+            {"this": person, "what": {record: [[*each] for each in parts.items()] for record, parts in sent.items()}}
+            for person, sent in writes.items()
+        ]
+        unit.db.execute(statement, rows)
 
 
 def mark_owed(unit: Unit, connection: int, persons: Iterable[int], *, failed: bool = False) -> None:
@@ -109,7 +119,7 @@ def mark_owed(unit: Unit, connection: int, persons: Iterable[int], *, failed: bo
     unit.db.execute(
         sa.update(pushes)
         .where(pushes.c.connection_id == connection, unit.among(pushes.c.person_id, persons))
-        .values(state="owed", sent_at=None, card=None, attempts=attempts)
+        .values(state="owed", sent_at=None, sent=None, attempts=attempts)
     )
 
 

@@ -163,7 +163,9 @@ pushes = Table(
     Column("attempts", Integer, nullable=False),
     Column("since", Moment, nullable=False),
     Column("sent_at", Moment),
-    Column("card", Json, comment="what a create sent, until its outcome is known"),
+    Column(
+        "sent", Json, comment="{record id, '' for a create: [[path, value]]} on its way, until the outcome is known"
+    ),
     Column("reason", Text, comment="why it was set aside"),
     Index(None, "connection_id", "state"),
     sqlite_with_rowid=False,

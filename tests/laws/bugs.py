@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import test_crashes as crashes
 import test_each_law as law
+import test_lost_answers as lost
 import test_opt_out_sticks as optout
 import test_unproven as unproven
 
@@ -228,6 +229,11 @@ def the_answer_to_a_lost_create_is_swallowed(patch: Patch) -> None:
         self._link(self._linked(person.id, news, view, sent))
 
     patch.setattr(intake.Intake, "_answer", swallow)
+
+
+@bug(lambda _: lost.test_nor_after_a_crash("book", "update"))
+def a_cut_text_after_a_crash_is_an_edit(patch: Patch) -> None:
+    patch.setattr(reconcile, "renders", lambda path, sent, shown: False)
 
 
 @bug(lambda _: law.test_twins_whose_creates_are_lost_are_not_mistaken_for_each_other())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from app.store import outbox
 from app.store.store import Store
 from app.store.tables import metadata
+from connectors.card import card_of
 from migrations import HEAD, WrongVersion, config, current, downgrade, upgrade
 
 
@@ -104,6 +107,30 @@ def test_many_may_upgrade_at_once(url: str, engine: sa.Engine) -> None:
         assert all(pool.map(one, range(4)))
     assert current(engine) == HEAD
     assert _drift(engine) == []
+
+
+def test_creates_that_were_on_their_way_survive_an_upgrade(engine: sa.Engine) -> None:
+    card = {"name": {"components": [{"kind": "surname", "value": "Doe"}]}, "emails": {"1": {"address": "d@x.test"}}}
+    upgrade(engine)
+    downgrade(engine, "0005")
+    rows = {
+        "connections": "(id, name, system, settings, policy, approve, state) VALUES (1, 'a', 's', '{}', '{}', 'ask', 'new')",
+        "people": "(id, uid, rev, state, name, card, updated) VALUES (1, 'u', 1, 'live', 'Doe', '{}', 1)",
+        "pushes": "(connection_id, person_id, state, attempts, since, card) VALUES (1, 1, 'sent', 0, 1, :card)",
+    }
+    bound = {"pushes": {"card": json.dumps(card)}}
+    with engine.begin() as connection:
+        for table, row in rows.items():
+            connection.execute(sa.text(f"INSERT INTO {table} {row}").bindparams(**bound.get(table, {})))
+    upgrade(engine)
+    store = _store(engine.url.render_as_string(hide_password=False))
+    with store.read() as unit:
+        (push,) = outbox.due(unit, 1, "sent")
+    store.close()
+    assert card_of(push.sent[""]) == card
+    downgrade(engine, "0005")
+    with engine.begin() as connection:
+        assert json.loads(connection.execute(sa.text("SELECT card FROM pushes")).scalar_one()) == card
 
 
 def test_a_broken_migration_leaves_nothing_behind(engine: sa.Engine) -> None:
