@@ -114,7 +114,8 @@ def test_creates_that_were_on_their_way_survive_an_upgrade(engine: sa.Engine) ->
     upgrade(engine)
     downgrade(engine, "0005")
     rows = {
-        "connections": "(id, name, system, settings, policy, approve, state) VALUES (1, 'a', 's', '{}', '{}', 'ask', 'new')",
+        "connections": "(id, name, system, settings, policy, approve, state)"
+        " VALUES (1, 'a', 's', '{}', '{}', 'ask', 'new')",
         "people": "(id, uid, rev, state, name, card, updated) VALUES (1, 'u', 1, 'live', 'Doe', '{}', 1)",
         "pushes": "(connection_id, person_id, state, attempts, since, card) VALUES (1, 1, 'sent', 0, 1, :card)",
     }
