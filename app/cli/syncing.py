@@ -92,8 +92,9 @@ def _watch(application: Application, names: list[str], json: bool) -> NoReturn:
     """Sync for ever: each connection at its interval."""
     import time
 
+    from app.jobs.schedule import zone_of
     from app.jobs.watch import watch
 
-    for reports in watch(application.world(), names, time.sleep):
+    for reports in watch(application.world(), names, time.sleep, zone_of(application.settings.timezone)):
         show_reports(reports, json)
     raise AssertionError("a watch does not end")
