@@ -5,42 +5,56 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import carddav, engine, requests
+from benchmarks import api, carddav, engine, latency, requests, throughput
 from benchmarks.figure import Figure
 
 LATEST = Path(__file__).with_name("latest.json")
+DAEMON = ("latency", "api", "throughput")
+"""The parts that measure the daemon: `--only daemon` is all of them."""
 
 
 def main() -> int:
     """0 where every target was met, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--sizes", default="1000,10000,100000", help="numbers of contacts, smallest first")
-    parser.add_argument("--only", choices=["engine", "carddav", "requests"], help="one part")
+    parser.add_argument("--only", choices=["engine", "carddav", "requests", "daemon", *DAEMON], help="one part")
     parser.add_argument("--runs", type=int, default=3, help="paired runs against vdirsyncer")
     chosen = parser.parse_args()
     console = Console(stderr=True)
     figures = []
-    for figure in _figures([int(n) for n in chosen.sizes.split(",")], chosen.only, chosen.runs):
-        figures.append(figure)
-        console.print(f"[dim]{figure.name} {figure.n:,}: {figure.value:,.3g} {figure.unit}[/]")
-    LATEST.write_text(json.dumps([figure.as_json() for figure in figures], indent=1) + "\n")
+    parts = _parts([int(n) for n in chosen.sizes.split(",")], chosen.runs)
+    for name in DAEMON if chosen.only == "daemon" else [chosen.only] if chosen.only else parts:
+        for figure in parts[name]():
+            figures.append(figure)
+            console.print(f"[dim]{figure.name} {figure.n:,}: {figure.value:,.3g} {figure.unit}[/]")
+    _keep(figures)
     _show(figures)
     return 1 if any(figure.held is False for figure in figures) else 0
 
 
-def _figures(sizes: list[int], only: str | None, runs: int) -> Iterator[Figure]:
-    if only in (None, "engine"):
-        yield from engine.measure(sizes)
-    if only in (None, "carddav"):
-        yield from carddav.measure(runs)
-    if only in (None, "requests"):
-        yield from requests.measure()
+def _parts(sizes: list[int], runs: int) -> Mapping[str, Callable[[], Iterator[Figure]]]:
+    """What is measured, by name, at these sizes. Of the daemon's the latency is measured with the smallest of them."""
+    return {
+        "engine": lambda: engine.measure(sizes),
+        "carddav": lambda: carddav.measure(runs),
+        "requests": requests.measure,
+        "latency": lambda: latency.measure(sizes[0]),
+        "api": lambda: api.measure(sizes),
+        "throughput": lambda: throughput.measure(min(throughput.PEOPLE, sizes[0])),
+    }
+
+
+def _keep(figures: Sequence[Figure]) -> None:
+    """In the file, in place of what was measured of the same before; what was not measured now stays."""
+    new = {figure.name for figure in figures}
+    old = [row for row in json.loads(LATEST.read_text()) if row["name"] not in new]
+    LATEST.write_text(json.dumps([*old, *(figure.as_json() for figure in figures)], indent=1) + "\n")
 
 
 def _show(figures: list[Figure]) -> None:

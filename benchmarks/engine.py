@@ -45,7 +45,7 @@ def measure(sizes: list[int]) -> Iterator[Figure]:
 def first_pull(n: int, held: bool) -> Iterator[Figure]:
     """Cards a second into an empty store, beside executemany of the very same rows by raw sqlite3."""
     with folder() as at:
-        found = _child("pull", n, at / "concord.db")
+        found = child("pull", n, at / "concord.db")
         floor = median(_raw(at / "concord.db", at / f"raw{k}.db") for k in range(3))
     seconds = found["seconds"]
     ratio = seconds / floor
@@ -91,8 +91,8 @@ def silence(n: int, held: bool) -> Iterator[Figure]:
     """A run in which nothing happened, over n links."""
     with folder() as at:
         file = at / "concord.db"
-        _child("pull", n, file)
-        quiet, listing = _child("quiet", n, file), _child("versions", n, file)
+        child("pull", n, file)
+        quiet, listing = child("quiet", n, file), child("versions", n, file)
         floor = median(_commits(at / f"commits{k}.db") for k in range(3))
         reading = median(_compare(file) for _ in range(3))
     yield Figure(
@@ -154,11 +154,11 @@ def delta_scaling(small: int, large: int, changed: int = 1000) -> Figure:
     """Seconds for 1,000 changes pulled and pushed on, in a large store beside a small one, in turn."""
     with folder() as at:
         for n in (small, large):
-            _child("both", n, at / f"{n}.db")
+            child("both", n, at / f"{n}.db")
         times: dict[int, list[float]] = {small: [], large: []}
         for edition in range(1, 4):
             for n in (small, large):
-                times[n].append(_child("delta", n, at / f"{n}.db", changed, edition)["seconds"])
+                times[n].append(child("delta", n, at / f"{n}.db", changed, edition)["seconds"])
     value, floor = median(times[large]), median(times[small])
     return Figure("delta_scaling", large, value, "s", floor, value / floor, f"≤ 1.5 × {small:,}", value / floor <= 1.5)
 
@@ -168,8 +168,8 @@ def memory_growth(small: int, large: int) -> Figure:
     peaks = {}
     for n in (small, large):
         with folder() as at:
-            pull = _child("pull", n, at / "concord.db")
-            listing = _child("versions", n, at / "concord.db")
+            pull = child("pull", n, at / "concord.db")
+            listing = child("versions", n, at / "concord.db")
             peaks[n] = max(pull["peak"], listing["peak"])
     growth = peaks[large] - peaks[small]
     floor = sum(sys.getsizeof(str(i)) for i in range(small, large)) / 2**20 + sys.getsizeof(set(range(large))) / 2**20
@@ -180,7 +180,7 @@ def memory_growth(small: int, large: int) -> Figure:
 # --- the measured processes
 
 
-def _child(what: str, n: int, file: Path, *more: int) -> Any:
+def child(what: str, n: int, file: Path, *more: int) -> Any:
     command = [sys.executable, "-m", "benchmarks.engine", what, str(n), str(file), *map(str, more)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)

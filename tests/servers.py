@@ -145,10 +145,10 @@ def xandikos(folder: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def process(command: list[str], log: Path, url: str) -> Iterator[None]:
-    """Run a server until the block ends; entered once it answers at `url`."""
+def process(command: list[str], log: Path, url: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Run a server until the block ends; entered once it answers at `url`. environment: ours by default."""
     with log.open("wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        server = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment)
     try:
         until = time.monotonic() + PATIENCE
         while not answers(url):
