@@ -425,12 +425,12 @@ def recover(session: Session) -> None:
     while True:
         with session.store.read() as unit:
             due = outbox.due(unit, session.id, "sent", after=after, limit=STEP)
+            if not due:
+                return
             found = people.load(unit, [push.person_id for push in due])
             held: dict[int, list[Link]] = {}
             for link in links.of_people(unit, found, connection=session.id):
                 held.setdefault(link.person_id, []).append(link)
-        if not due:
-            return
         after = due[-1].person_id
         wrote = {record: parts for push in due for record, parts in push.sent.items()}
         _recover_known(session, [link for each in held.values() for link in each], wrote)
