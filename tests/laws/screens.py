@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from connectors import carddav, google, mailchimp, quickbooks, sugarcrm, vtiger, xero
+from connectors import carddav, google, mailchimp, quickbooks, sugarcrm, tryton, vtiger, xero
 from connectors.carddav.sandbox import CardDAVSandbox
 from connectors.contentline import VCard, escape, fold, parse, split, unescape
 from connectors.contract import System
@@ -19,6 +19,8 @@ from connectors.quickbooks.sandbox import QuickBooksSandbox
 from connectors.sandbox import Faults
 from connectors.sugarcrm.legacy.sandbox import SuiteSandbox
 from connectors.sugarcrm.sandbox import SugarSandbox
+from connectors.sugarcrm.suite8.sandbox import Suite8Sandbox
+from connectors.tryton.sandbox import TrytonSandbox
 from connectors.vtiger.sandbox import VtigerSandbox
 from connectors.xero.sandbox import XeroSandbox
 
@@ -33,13 +35,15 @@ MULTIPLE: Final = frozenset({"emails", "phones"})
 
 class Screen:
     """One system. fields: what there is a place for. paths: what its requests begin with. mails: it has a place that
-    says whether its people may be mailed. lists: fields that hold any number of values."""
+    says whether its people may be mailed. lists: fields that hold any number of values. late: those of which nothing
+    tells that they changed, so that it is seen once a day."""
 
     system: System
     box: Any
     paths: tuple[str, ...]
     fields: frozenset[str]
     lists: frozenset[str] = frozenset()
+    late: frozenset[str] = frozenset()
     login: re.Pattern[str] = re.compile("$^")
     """Requests that only let us in."""
 
@@ -116,10 +120,13 @@ CRM: Final = frozenset(
 
 
 class Sugar(Screen):
+    """Groups are target lists."""
+
     system = sugarcrm.CONNECTOR
     paths = ("/rest/",)
-    fields = CRM
-    lists = frozenset({"emails"})
+    fields = CRM | {"groups"}
+    lists = frozenset({"emails", "groups"})
+    late = frozenset({"groups"})
     login = re.compile("/oauth2/token")
     columns: Mapping[str, tuple[str, ...]] = {
         "given": ("first_name",),
@@ -139,6 +146,7 @@ class Sugar(Screen):
     def _values(self, row: Mapping[str, Any]) -> Values:
         return _shown(
             **{name: [row[column] for column in columns] for name, columns in self.columns.items()},
+            groups=sorted(self.box.lists(row["id"])),
             emails=[item["email_address"] for item in row["email"]],
             addresses=[row["primary_address_street"], row["alt_address_street"]],
             anniversaries=_date(row["birthdate"]),
@@ -149,9 +157,20 @@ class Sugar(Screen):
         return str(record)
 
     def set(self, record: str, name: str, values: list[Any]) -> None:
-        self.box.edit(record, **self._entered(name, values))
+        if name == "groups":
+            self._regroup(record, values)
+        else:
+            self.box.edit(record, **self._entered(name, values))
+
+    def _regroup(self, record: str, names: list[Any]) -> None:
+        for name in self.box.lists(record) - {*names}:
+            self.box.leave("Contacts", record, name)
+        for name in names:
+            self.box.join("Contacts", record, name)
 
     def _entered(self, name: str, values: list[Any]) -> dict[str, Any]:
+        if name == "groups":
+            return {"lists": values}
         if name == "emails":
             return {"email": [self._email(address, n == 0) for n, address in enumerate(values)]}
         if name == "addresses":
@@ -184,17 +203,22 @@ class Suite(Sugar):
     """SuiteCRM's older protocol."""
 
     paths = ("/service/",)
+    late = frozenset()
     login = re.compile("method=login")
     columns: Mapping[str, tuple[str, ...]] = {**Sugar.columns, "organizations": ("account",)}
 
     def __init__(self, clock: Clock) -> None:
         self.box = SuiteSandbox(clock=clock)
 
+    def _regroup(self, record: str, names: list[Any]) -> None:
+        self.box.edit(record, lists=names)
+
     def _values(self, row: Mapping[str, Any]) -> Values:
         plain = {name: [row.get(column) or "" for column in columns] for name, columns in self.columns.items()}
         streets = [row["primary_address_street"] or "", row["alt_address_street"] or ""]
         dates = _date(row["birthdate"] or "")
-        return _shown(**plain, emails=[a for a, _ in row["emails"]], addresses=streets, anniversaries=dates)
+        emails = [address for address, _ in row["emails"]]
+        return _shown(**plain, emails=emails, groups=row["lists"], addresses=streets, anniversaries=dates)
 
     def _entered(self, name: str, values: list[Any]) -> dict[str, Any]:
         return {"emails": values} if name == "emails" else super()._entered(name, values)
@@ -206,6 +230,18 @@ class Suite(Sugar):
     def out(self, record: str) -> dict[str, bool]:
         (row,) = [row for row in self.box.rows() if row["id"] == record]
         return {address: bool(int(flag or 0)) for address, flag in row["emails"]}
+
+
+class Suite8(Suite):
+    """SuiteCRM's newer protocol, where the older one is closed."""
+
+    paths = ("/Api/", "/service/")
+    fields = CRM
+    lists = frozenset({"emails"})
+    login = re.compile("/Api/access_token")
+
+    def __init__(self, clock: Clock) -> None:
+        self.box = Suite8Sandbox(clock=clock)
 
 
 class Vtiger(Screen):
@@ -223,8 +259,8 @@ class Vtiger(Screen):
         "notes": ("description",),
     }
 
-    def __init__(self, clock: Clock) -> None:
-        self.box: Any = VtigerSandbox(clock=clock)
+    def __init__(self, clock: Clock, **options: Any) -> None:
+        self.box: Any = VtigerSandbox(clock=clock, **options)
 
     def cards(self) -> dict[str, Values]:
         accounts = {row["id"]: row["accountname"] for row in self.box.rows("Accounts")}
@@ -271,8 +307,8 @@ class Vtiger(Screen):
 class Google(Screen):
     system = google.CONNECTOR
     paths = ("/v1/", "/photos/", "/token")
-    fields = CRM
-    lists = MULTIPLE
+    fields = CRM | {"groups"}
+    lists = MULTIPLE | {"groups"}
     login = re.compile("/token$")
     items: Mapping[str, tuple[str, str]] = {
         "emails": ("emailAddresses", "value"),
@@ -284,6 +320,21 @@ class Google(Screen):
 
     def __init__(self, clock: Clock, **options: Any) -> None:
         self.box: Any = GoogleSandbox(now=clock, **options)
+
+    @property
+    def _groups(self) -> dict[str, str]:
+        """The user's own groups: {name of the resource: title}."""
+        groups = self.box._groups.values()
+        return {group.name: group.title for group in groups if not group.system and not group.deleted}
+
+    def _titles(self, person: Mapping[str, Any]) -> list[str]:
+        names = [item["contactGroupMembership"]["contactGroupResourceName"] for item in person.get("memberships", ())]
+        return [self._groups[name] for name in names if name in self._groups]
+
+    def _memberships(self, titles: list[Any]) -> list[dict[str, Any]]:
+        there = {title: name for name, title in self._groups.items()}
+        names = ["contactGroups/myContacts", *(there.get(title) or self.box.group(title) for title in titles)]
+        return [{"contactGroupMembership": {"contactGroupResourceName": name}} for name in names]
 
     def cards(self) -> dict[str, Values]:
         return {person["metadata"]["sources"][0]["id"]: self._values(person) for person in self.box.people()}
@@ -297,6 +348,7 @@ class Google(Screen):
             surname=[own.get("familyName")],
             organizations=[work.get("name") for work in works],
             titles=jobs,
+            groups=self._titles(person),
             **{name: [i.get(prop) for i in person.get(items, ())] for name, (items, prop) in self.items.items()},
         )
 
@@ -326,6 +378,9 @@ class Google(Screen):
             if name == "titles":
                 fields["occupations"] = []
             fields["organizations"] = [w for w in work if w.get("name") or w.get("title")]
+            return
+        if name == "groups":
+            fields["memberships"] = self._memberships(values)
             return
         items, prop = self.items[name]
         there = fields.get(items, [])
@@ -447,7 +502,8 @@ def _line(text: str) -> str:
 class Mailchimp(Screen):
     system = mailchimp.CONNECTOR
     paths = ("/3.0", "/results/")
-    fields = frozenset({"given", "surname", "emails", "phones", "organizations", "addresses"})
+    fields = frozenset({"given", "surname", "emails", "phones", "organizations", "addresses", "groups"})
+    lists = frozenset({"groups"})
     columns: Mapping[str, tuple[str, ...]] = {
         "given": ("FNAME",),
         "surname": ("LNAME",),
@@ -456,13 +512,15 @@ class Mailchimp(Screen):
     }
 
     def __init__(self, clock: Clock, **options: Any) -> None:
-        self.box: Any = MailchimpSandbox(now=clock, **options)
+        # Where a tag does not move the time of the last change, it is seen once a day.
+        self.box: Any = MailchimpSandbox(now=clock, tags_move=True, **options)
 
     def cards(self) -> dict[str, Values]:
         audience = self.box.audience
         return {
             member.contact_id: _shown(
                 emails=[member.email],
+                groups=[name for _, name in member.tags.values()],
                 addresses=["\n".join(filter(None, (address.get("addr1"), address.get("addr2"))))],
                 **{name: [member.merge.get(tag) for tag in tags] for name, tags in self.columns.items()},
             )
@@ -472,12 +530,23 @@ class Mailchimp(Screen):
         }
 
     def add(self, values: Values) -> str:
-        merge = {k: v for name in values if name != "emails" for k, v in self._entered(name, values[name]).items()}
+        columns = values.keys() - {"emails", "groups"}
+        merge = {k: v for name in sorted(columns) for k, v in self._entered(name, values[name]).items()}
         (record,) = self.box.seed([{"email_address": values["emails"][0], "merge_fields": merge}])
+        self._tag(record, values.get("groups", []))
         return str(record)
 
     def set(self, record: str, name: str, values: list[Any]) -> None:
-        self.box.edit(record, **self._entered(name, values))
+        if name == "groups":
+            self._tag(record, values)
+        else:
+            self.box.edit(record, **self._entered(name, values))
+
+    def _tag(self, record: str, names: list[Any]) -> None:
+        member = self.box.audience.find(record)
+        former = [name for _, name in member.tags.values() if name not in names]
+        marks = [{"name": name, "status": "inactive"} for name in former]
+        self.box.audience.tag(member, [*marks, *({"name": name, "status": "active"} for name in names)])
 
     def _entered(self, name: str, values: list[Any]) -> dict[str, Any]:
         if name == "emails":
@@ -507,7 +576,7 @@ class Mailchimp(Screen):
 class Xero(Screen):
     system = xero.CONNECTOR
     paths = ("/api.xro/", "/connect", "/identity/")
-    fields = frozenset({"given", "surname", "emails", "phones", "organizations", "addresses"})
+    fields = frozenset({"given", "surname", "emails", "phones", "organizations", "addresses", "groups"})
     login = re.compile("/connect/token$")
     kinds = ("MOBILE", "DEFAULT", "DDI")
 
@@ -529,10 +598,14 @@ class Xero(Screen):
             emails=[row.get("EmailAddress")],
             phones=[numbers[kind] for kind in self.kinds],
             organizations=[] if row["Name"] == own else [row["Name"]],
+            groups=[group["Name"] for group in self._groups(row)],
             addresses=[
                 "\n".join(line for n in range(1, 5) if (line := a.get(f"AddressLine{n}"))) for a in row["Addresses"]
             ],
         )
+
+    def _groups(self, row: Mapping[str, Any]) -> list[Any]:
+        return [group for group in self.box.books.groups.values() if row["ContactID"] in group["members"]]
 
     @staticmethod
     def _own(row: Mapping[str, Any]) -> str:
@@ -554,6 +627,11 @@ class Xero(Screen):
             self.box.books.edit(record, FirstName=changed.get("FirstName"), LastName=changed.get("LastName"), **more)
         elif name == "emails":
             self.box.books.edit(record, EmailAddress=first)
+        elif name == "groups":
+            for group in self._groups(row):
+                self.box.books.leave(group["ContactGroupID"], record)
+            for group in values:
+                self.box.books.group(group, record)
         elif name == "phones":
             numbers = _slots(self.kinds, values)
             blank = {"PhoneAreaCode": "", "PhoneCountryCode": ""}
@@ -623,6 +701,62 @@ class QuickBooks(Screen):
 
     def merge(self, winner: str, loser: str) -> None:
         self.box.merge("Customer", winner.partition("/")[2], loser.partition("/")[2])
+
+
+class Tryton(Screen):
+    """A party has one name: nobody edits its parts."""
+
+    system = tryton.CONNECTOR
+    paths = ("/demo/", "/rpc/")
+    fields = frozenset({"given", "surname", "emails", "phones", "groups"})
+    lists = MULTIPLE | {"groups"}
+    kinds: Mapping[str, str] = {"emails": "email", "phones": "phone"}
+
+    def __init__(self, clock: Clock) -> None:
+        self.box: Any = TrytonSandbox(clock=clock)
+
+    def cards(self) -> dict[str, Values]:
+        names = {row["id"]: row["name"] for row in self.box.rows("party.category")}
+        return {
+            str(row["id"]): _shown(
+                **{
+                    name: [child["value"] for child in self._children(row["id"], kind)]
+                    for name, kind in self.kinds.items()
+                },
+                given=[row["name"].split(" ")[0]],
+                surname=row["name"].split(" ")[1:],
+                groups=[names[category] for category in row.get("categories") or ()],
+            )
+            for row in self.box.rows()
+            if row["active"]
+        }
+
+    def _children(self, party: int, kind: str) -> list[Any]:
+        rows = self.box.rows("party.contact_mechanism")
+        return [row for row in rows if row["party"] == party and row["type"] == kind and row["active"]]
+
+    def add(self, values: Values) -> str:
+        (record,) = self.box.seed([{"name": " ".join([*values["given"], *values["surname"]])}])
+        for name in self.lists & values.keys():
+            self.set(record, name, values[name])
+        return str(record)
+
+    def set(self, record: str, name: str, values: list[Any]) -> None:
+        if name == "groups":
+            former = next(row for row in self.box.rows() if row["id"] == int(record)).get("categories") or ()
+            wanted = [self.box.category(value) for value in values]
+            self.box.edit(record, categories=[["remove", [*former]], ["add", wanted]])
+        elif name in self.kinds:
+            rows = self._children(int(record), self.kinds[name])
+            for row in rows:
+                if row["value"] not in values:
+                    self.box.remove(row["id"], "party.contact_mechanism")
+            new = [value for value in values if value not in [row["value"] for row in rows]]
+            made = [{"type": self.kinds[name], "value": value} for value in new]
+            self.box.edit(record, contact_mechanisms=[["create", made]] if made else [])
+
+    def remove(self, record: str) -> None:
+        self.box.edit(record, active=False)
 
 
 @dataclass(frozen=True)

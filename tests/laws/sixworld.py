@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -30,20 +30,26 @@ from connectors.sandbox import running
 
 LAG: Final = 600.0
 """Longest time, seconds, for which a connector's reads may show the past."""
+DAY: Final = 90_000.0
+"""Seconds after which every connector reads everything once more."""
 IDLE: Final[Mapping[str, int]] = {
     "sugar": 3,
     "suite": 4,
+    "suite8": 6,
     "vtiger": 8,
     "google": 2,
     "mail": 2,
     "books": 3,
     "ledger": 4,
+    "tryton": 5,
     "phone": 1,
 }
-"""Requests, but for those that let us in, of a run in which nothing is new (each connector's docstring); of the books
-with what was sold, of vTiger with the accounts and one POST that lets us in."""
-EXPLAINED: Final = "in Mailchimp's archive as"
-"""Who was deleted in one system and renamed in another at the same time is somebody else in the archive: said so."""
+"""Requests, but for those that let us in, of the second run in which nothing is new (each connector's docstring); of
+the books with what was sold, of vTiger with the accounts and one POST that lets us in; of vTiger and V8 with two that
+see whether newcomers are still there."""
+EXPLAINED: Final = ("in Mailchimp's archive as", "two people share this address")
+"""Who was deleted in one system and renamed in another at the same time is somebody else in the archive; and two people
+who share an address are one contact: said so."""
 PLAIN: Final = frozenset({"given", "surname"})
 
 
@@ -80,8 +86,14 @@ class SixWorld(LawWorld):
         url: str = "sqlite://",
     ) -> None:
         self.street, self.outs = at, set[tuple[str, Any]]()
+        self.told = set[int]()
+        """Who ever said no to mail."""
+        self.late = False
+        """Something changed that is seen once a day only."""
+        self.couples: list[set[int]] = []
+        """Who shares an address with whom."""
         self.memory: dict[str, dict[str, Any]] = {name: {} for name in kinds}
-        directed = {"books": Policy(direction="pull"), **(policies or {})}
+        directed = {"books": Policy(direction="pull"), "tryton": Policy(direction="pull"), **(policies or {})}
         super().__init__(kinds, policies=directed, url=url)  # type: ignore[arg-type]
         self.policies = {name: directed.get(name, Policy()) for name in kinds}
         at.screens = list(self.remotes.values())
@@ -141,6 +153,7 @@ class SixWorld(LawWorld):
         screen = self.remotes[at]
         before = screen.card(record)
         screen.set(record, name, values)
+        self.late |= name in screen.late
         self._touched(before)
         self._took_back([before, values], screen.card(record) or {})
 
@@ -150,6 +163,7 @@ class SixWorld(LawWorld):
         if not screen.out(record):
             return
         screen.opt_out(record)
+        self.told |= self.ledger.owners(screen.card(record))
         self.agreed = False
         for address in screen.out(record):
             told = ("address", folded(address)) if address else ("person", self.ledger.owner(screen.card(record)))
@@ -173,7 +187,7 @@ def at_peace(world: SixWorld, *, asides: bool = False) -> None:
     settled(world)
     silent(world)
     if not asides:
-        assert not [why for why in aside(world) if EXPLAINED not in why], aside(world)
+        assert all(any(reason in why for reason in EXPLAINED) for why in aside(world)), aside(world)
     converged(world)
     screens_agree(world)
     nothing_lost(world)
@@ -181,6 +195,7 @@ def at_peace(world: SixWorld, *, asides: bool = False) -> None:
     no_duplicates(world)
     stays_deleted(world)
     sticks(world)
+    nobody_is_silenced(world)
     world.troubled = False
     world.agreed = True
 
@@ -188,6 +203,9 @@ def at_peace(world: SixWorld, *, asides: bool = False) -> None:
 def settled(world: SixWorld) -> SixWorld:
     """The rounds after which everything agrees."""
     world.calm()
+    if world.late:
+        world.clock.wait(DAY)
+        world.late = False
     for _ in range(ROUNDS + world.troubled):
         world.round()
         world.rest()
@@ -214,7 +232,7 @@ def silent(world: SixWorld) -> None:
     world.round()
     for name, screen in world.remotes.items():
         asked = [request for request in screen.faults.log if not screen.login.search(request)]
-        assert len(asked) <= IDLE[name], f"{name}: {asked}"
+        assert len(asked) <= IDLE[name], f"{name}: {len(asked)}: {asked}"
 
 
 def state(world: SixWorld) -> dict[str, Any]:
@@ -269,7 +287,14 @@ def _shown_well(
         differing = difference(view, wanted)
         # Mailchimp says the same country by its code as well.
         wrong = {p: both for p, both in differing.items() if policy.pushes(p[0]) and p[-1] != "countryCode"}
+        if words(view.get("name")) == words(wanted.get("name")):  # Google takes a whole name to pieces
+            wrong = {p: both for p, both in wrong.items() if p[0] != "name"}
         assert not wrong, f"{name} shows {wrong} of {person.card}"
+
+
+def words(name: Any) -> set[str]:
+    """Those of a name, in whatever parts it stands."""
+    return {word for part in leaves({"name": name or {}}).values() for word in str(part).split()}
 
 
 def screens_agree(world: SixWorld) -> None:
@@ -286,9 +311,12 @@ def screens_agree(world: SixWorld) -> None:
             if (link.connection_id, person.id) not in aside_here
             and world.policies[names[link.connection_id]].direction == "both"
         }
-        for field in ("given", "surname", "organizations", "titles", "notes", "anniversaries"):
+        whole = not PLAIN & {path[-1] for path in leaves({"name": person.card.get("name", {})})}
+        single = ("organizations", "titles", "notes", "anniversaries")
+        # A whole name that nobody took to pieces is a surname here and a given name there.
+        for field in single if whole else (*sorted(PLAIN), *single):
             _same_everywhere(world, field, shown)
-        for field in ("emails", "phones"):
+        for field in ("emails", "phones", "groups"):
             _within(world, field, shown)
 
 
@@ -319,7 +347,7 @@ def key(field: str, value: Any) -> Any:
 
 def nothing_invented(world: SixWorld) -> None:
     """Every value on a screen, or in a card, was entered by somebody in that field; or is the best name there is, where
-    a name is mandatory."""
+    a name is mandatory or is not in parts."""
     entered: dict[str, set[Any]] = {}
     for entry in world.ledger.entries.values():
         entered.setdefault(entry.field, set()).add(key(entry.field, entry.value))
@@ -327,7 +355,7 @@ def nothing_invented(world: SixWorld) -> None:
         for card in screen.cards().values():
             for field, values in card.items():
                 strange = [v for v in values if key(field, v) not in entered.get(field, ())]
-                fallback = field == "surname" and all(marks(v) for v in strange)
+                fallback = field in PLAIN and all(marks(v) for v in strange)
                 assert not strange or fallback, f"{name}: nobody entered {field}: {strange}"
     for person in books(world).people.values():
         for path, value in leaves(person.card).items():
@@ -364,6 +392,19 @@ def sticks(world: SixWorld) -> None:
             assert out or not wanted, f"{name} {link.remote_id} may be mailed again ({address})"
 
 
+def nobody_is_silenced(world: SixWorld) -> None:
+    """Marked is only who said no once, or shares an address with somebody who did."""
+    told = world.told | {real for couple in world.couples if couple & world.told for real in couple}
+    for person in books(world).people.values():
+        if world.ledger.owners(person.card) & told:
+            continue
+        for link in books(world).links:
+            name = next(name for name, id_ in world.ids.items() if id_ == link.connection_id)
+            if link.person_id == person.id and link.state == "live":
+                out = world.remotes[name].out(link.remote_id)
+                assert not any(out.values()), f"{name}: {link.remote_id} is marked, and never said no: {out}"
+
+
 # --- what happens ----------------------------------------------------------------------------------------------------
 
 
@@ -371,7 +412,11 @@ def values_of(world: SixWorld, real: int, name: str) -> list[Any]:
     """A new value of a field for this person."""
     if name in PLAIN:
         return [world.ledger.enter_text(real, name)]
-    return [world.ledger.enter(real, name)[VALUE[name]]]
+    value = world.ledger.enter(real, name)[VALUE[name]]
+    if name == "emails":  # Tryton takes no address of a domain that cannot be
+        mark, value = len(world.ledger.entries), value.replace("x.test", "example.com")
+        world.ledger.entries[mark] = replace(world.ledger.entries[mark], value=value)
+    return [value]
 
 
 @dataclass(frozen=True)
@@ -400,7 +445,9 @@ class Enter:
         taken = [card["emails"][0] for card in world.remotes[self.at].cards().values() if card.get("emails")]
         if not self.shares or not taken or self.at == "mail":
             return values_of(world, real, "emails")
+        owners = {world.ledger.entries[mark].real for mark in marks(taken[0])}
         world.ledger.shared |= marks(taken[0])
+        world.couples.append({real, *owners})
         return [taken[0]]
 
 
@@ -459,6 +506,28 @@ class NoMail:
 
 
 @dataclass(frozen=True)
+class SignUp:
+    """The person of the n-th member signs up at the form of the mailing tool: what was said before is not valid any
+    more."""
+
+    at: str
+    record: int = 0
+
+    def do(self, world: SixWorld) -> None:
+        record = nth(world, self.at, self.record)
+        if record is None:
+            return
+        (address,) = world.remotes[self.at].card(record)["emails"]
+        world.remotes[self.at].box.audience.sign_up(address, "192.0.2.1")
+        world.agreed = False
+        real = world.ledger.owner(world.remotes[self.at].card(record))
+        world.outs -= {("address", folded(address)), ("person", real)}
+        for couple in world.couples:
+            if real in couple:
+                world.outs -= {("person", other) for other in couple}
+
+
+@dataclass(frozen=True)
 class Settle:
     """People stop for a while, and everything must agree."""
 
@@ -482,12 +551,14 @@ def play(world: SixWorld, steps: Sequence[Any]) -> SixWorld:
 # --- random histories ------------------------------------------------------------------------------------------------
 
 TROUBLES: Final[tuple[Trouble, ...]] = ("throttle", "unavailable", "html", "error_after", "lost_before", "lost_after")
-FIELDS: Final = ("phones", "organizations", "titles", "notes", "addresses", "anniversaries")
+FIELDS: Final = ("phones", "organizations", "titles", "notes", "addresses", "anniversaries", "groups")
 
 
 def newcomers(at: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
     fields = st.lists(st.sampled_from(FIELDS), max_size=4, unique=True).map(tuple)
-    return st.builds(Enter, at, fields, st.lists(at, max_size=2, unique=True).map(tuple))
+    return st.builds(
+        Enter, at, fields, st.lists(at, max_size=2, unique=True).map(tuple), st.sampled_from([False] * 5 + [True])
+    )
 
 
 def people(at: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
@@ -499,6 +570,7 @@ def people(at: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
         st.builds(Type, at, st.sampled_from([*FIELDS, "emails"]), hows, few),
         st.builds(Type, at, st.sampled_from(sorted(PLAIN)), record=few),
         st.builds(NoMail, at, few),
+        st.builds(SignUp, st.just("mail"), few),
         st.builds(Remove, at, few),
     )
 
@@ -511,5 +583,5 @@ def trouble(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
         st.builds(Run, at, st.sampled_from(TROUBLES), st.integers(0, 8)),
         st.builds(Run, at, killed=st.integers(1, 40)),
         st.builds(Run, locked, meanwhile=st.tuples(st.integers(1, 6), edit)),
-        st.builds(Wait, st.sampled_from([1.0, 40.0])),
+        st.builds(Wait, st.sampled_from([1.0, 40.0, DAY])),
     )
