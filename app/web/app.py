@@ -129,6 +129,8 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     if "422" in operation["responses"] and "application/json" in operation["responses"]["422"].get("content", {}):
         del operation["responses"]["422"]  # FastAPI's own, of which we never answer
         operation["responses"] |= problems.openapi(422)
+    if "requestBody" in operation:  # what is no JSON, or no form, at all
+        operation["responses"] = problems.openapi(400) | operation["responses"]
     if method == "post" and permission:
         again = "a repetition is answered with 409" if shown_once else "a repetition is answered as the first time"
         operation.setdefault("parameters", []).append(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.engine.world import Tally
 from app.store.runs import Run
@@ -17,6 +18,17 @@ Uid = Annotated[
 ]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 BigNumber = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+def _written(value: Any) -> Any:
+    """Pydantic takes numbers for seconds since 1970; the document does not."""
+    if isinstance(value, int | float) or (isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d.", value)):
+        raise ValueError("write a moment as in 2026-03-01T09:30:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A moment as RFC 3339 writes it."""
 
 CARD: dict[str, Any] = {
     "name": {"components": [{"kind": "given", "value": "Zoë"}, {"kind": "surname", "value": "Öz"}]},

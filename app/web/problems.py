@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from app.engine.access import Denied, Taken, TooOften
 from app.engine.resolve import Outdated
@@ -127,11 +129,24 @@ def _invalid(found: Sequence[tuple[tuple[str | int, ...], str]]) -> JSONResponse
     return problem(422, "; ".join(f"{flaw.pointer}: {flaw.detail}" for flaw in flaws), errors=flaws)
 
 
+def _allowed(routes: Iterable[Any], scope: Scope) -> Iterator[str]:
+    """Every method of that address: it may be several routes'."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from _allowed(inner.routes, scope)
+        elif route.matches(scope)[0] is not Match.NONE:
+            yield from route.methods or ()
+
+
 def install(app: FastAPI) -> None:
     """Answer everything that no route answers (404, 405, …) and what fails outside of them likewise."""
 
-    async def tell(_: Request, error: Exception) -> JSONResponse:
-        return answer(error)
+    async def tell(request: Request, error: Exception) -> JSONResponse:
+        told = answer(error)
+        if told.status_code == 405:
+            told.headers["allow"] = ", ".join(sorted({*_allowed(app.routes, request.scope)}))
+        return told
 
     for kind in (HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, tell)

@@ -37,6 +37,8 @@ from connectors.errors import Unreachable
         ("GET", "/v1/runs/99999999999999999999", {}, 422),
         ("GET", "/v1/people?search=%00", {}, 422),
         ("GET", "/v1/people?updated_since=2026-01-01T00:00:00", {}, 422),
+        ("GET", "/v1/people?updated_since=0.5", {}, 422),
+        ("GET", "/v1/audit?until=1767225600", {}, 422),
         ("POST", "/v1/users", {"content": b"{no json", "headers": {"content-type": "application/json"}}, 422),
         ("POST", "/v1/users", {"content": b'"\xff"', "headers": {"content-type": "application/json"}}, 400),
         ("POST", "/v1/users", {"json": {"name": "x\0", "role": "admin"}}, 422),
@@ -78,6 +80,21 @@ def test_a_fault_of_ours_tells_nothing(office: Office, monkeypatch: pytest.Monke
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
     assert "planted-detail" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/connections", "GET, POST"),
+        ("/v1/connections/crm", "DELETE, GET, PATCH"),
+        ("/v1/people/x/consent", "GET, PATCH, POST"),  # PATCH: a uid may hold slashes
+        ("/v1/sessions/current/password", "PUT"),
+        ("/healthz", "GET"),
+    ],
+)
+def test_who_uses_another_method_is_told_all_that_there_are(showroom: Office, path: str, methods: str) -> None:
+    answer = showroom("TRACE", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 # --- sizes and headers

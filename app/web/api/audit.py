@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.store import audit
 from app.store.audit import UNDER_WAY, Act
 from app.web.acts import Guarded, Here, rule
+from app.web.models import Moment
 from app.web.paging import Cursor, Limit, Page, page, place
 from app.web.problems import responses
 
@@ -42,8 +43,8 @@ def list_acts(
     actor: Annotated[str | None, Query(max_length=64)] = None,
     action: Annotated[str | None, Query(max_length=64)] = None,
     target: Annotated[str | None, Query(max_length=200)] = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ActInfo]:

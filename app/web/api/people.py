@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.core.consent import fold
 from app.engine import privacy, resolve
@@ -20,7 +20,7 @@ from app.store.journal import Change, path_of, pointer
 from app.store.people import Person
 from app.store.store import Unit
 from app.web.acts import Guarded, Here, Noted, Who, rule
-from app.web.models import Card, Model, Pointer, Uid
+from app.web.models import Card, Model, Moment, Pointer, Uid
 from app.web.paging import Cursor, Limit, Page, page, place
 from app.web.problems import Failure, responses
 from connectors.card import Equivalence, Path, full_name, leaves
@@ -89,7 +89,7 @@ def list_people(
     state: Literal["live", "archived", "erased", "all"] = "live",
     group: Annotated[str, Query(max_length=320, description="In the group of this name.")] = "",
     connection: Annotated[str | None, Query(max_length=64, description="With a record there.")] = None,
-    updated_since: AwareDatetime | None = None,
+    updated_since: Moment | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Brief]:
@@ -236,7 +236,7 @@ class NewConsent(Model):
         description="In what way it was said; of an opt-in: what proves it.",
         examples=["signed form of 2026-03-01, folder 7"],
     )
-    at: AwareDatetime | None = Field(default=None, description="When; by default, now.")
+    at: Moment | None = Field(default=None, description="When; by default, now.")
 
 
 @router.post(
