@@ -91,7 +91,8 @@ def of_people(
         query = query.where(links.c.state == state)
     if connection is not None:
         query = query.where(links.c.connection_id == connection)
-    return [Link(*row) for row in unit.db.execute(query.order_by(links.c.connection_id, links.c.remote_id))]
+    # Sorted here: asked to sort, SQLite reads all of a connection's links in their order rather than a few by person.
+    return sorted((Link(*row) for row in unit.db.execute(query)), key=lambda link: (link.connection_id, link.remote_id))
 
 
 def people_here(unit: Unit, connection: int, person_ids: Iterable[int]) -> set[int]:
