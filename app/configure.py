@@ -304,7 +304,7 @@ def _proofs(app: Application, declared: list[Declared]) -> dict[str, Proof]:
     for d in declared:
         connection = stored.get(d.entry.name)
         settings, hidden = split_secrets(d.system, d.settings)
-        if connection is None or connection.system != d.system.name or connection.state == "new":
+        if connection is None or connection.system != d.system.name or _is_nobody_yet(connection):
             continue
         fresh = _consented(app, d.system, connection, hidden)
         if fresh and not _is_another(d.system, connection.settings, settings):
@@ -321,13 +321,18 @@ def _consented(app: Application, system: System, connection: Connection, hidden:
     return fresh if fresh.keys() - {"client_secret"} else {}
 
 
+def _is_nobody_yet(connection: Connection) -> bool:
+    """Any account may be behind it still."""
+    return connection.state == "new" and connection.account is None
+
+
 def replace_secrets(app: Application, connection: Connection, secrets: Mapping[str, str]) -> None:
     """Other credentials for the same account. A connection that is paused for want of them goes on.
 
     Raises Unusable where they are another account's, and the connector's errors where its remote does not say whose.
     """
     system = registry.system(connection.system)
-    fresh = _consented(app, system, connection, secrets) if connection.state != "new" else {}
+    fresh = {} if _is_nobody_yet(connection) else _consented(app, system, connection, secrets)
     proof = prove(app, connection, {**secrets}) if fresh else Proof(secrets, None, False, True, connection.name)
     accept(app, connection, proof)
 

@@ -75,6 +75,9 @@ def prove(app: Application, connection: Connection, given: Mapping[str, str], *,
     Raises Unusable where it is another account and that is not welcome; the connector's errors.
     """
     stored = app.keyring.decrypt(connection.secrets) if connection.secrets else {}
+    system = registry.system(connection.system)
+    if system.oauth is None and "refresh_token" in secret_fields(system):
+        given = {"refresh_token": "", **given}  # a session that lives would prove no password
     _named_as_before(connection, {**connection.settings, **stored}, given, other)
     with app.store.read() as unit:
         known = sorted(links.live_ids(unit, connection.id))[:SAMPLE]

@@ -6,6 +6,7 @@ note, K marks what it calls unconfirmed (switches of the sandbox).
 
 - A user has one session per platform: ours is a platform of its own, which newer servers want registered. A refresh
   kills all earlier tokens, so the new one is stored before it is used; a dead one is replaced by the password (A1).
+  Tokens are given for a password or a refresh token, and for nothing else (A1): there is no consent page.
 - A list of addresses is replaced as a whole by a write, and flags ("opted out", "invalid") belong to the address, for
   all records that have it, gone ones included (A3). Lists are read again right before they are written, and an address
   that comes to a record brings its flags along: no edit of a profile ever takes an opt-out back.

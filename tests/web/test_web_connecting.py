@@ -436,8 +436,11 @@ def test_credentials_are_entered_in_a_form(office: Office, system: str, field: s
         answer = enter(settings[field])
         assert (answer.status_code, "goes on" in answer.text) == (200, True), answer.text
         assert office.connection("it").state == "active"
+        assert office.post("/v1/connections/it/check")["ok"]
+        assert enter("wrong once more").status_code == 403, "a session that lives proves no password"
+        assert office.post("/v1/connections/it/check")["ok"]
         acts = [act["action"] for act in office.get("/v1/audit?target=connections/it")["items"]]
-        assert acts.count("enter_credentials") == 4
+        assert acts.count("enter_credentials") == 5
 
 
 def test_a_form_is_only_for_its_browser(office: Office) -> None:

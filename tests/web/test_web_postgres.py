@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from office import Office
+from test_web_connecting import Browser, Counter
 
 from app.core.policy import Policy
+from connectors import registry
+from connectors.sandbox import running
 
 ASK = Policy(ask=True)
 
@@ -34,6 +37,9 @@ def test_everything_is_found_there_too(office: Office) -> None:
     uid = office.person()["uid"]
     assert office.get(f"/v1/people/{uid}/history")["items"]
     assert office.get("/v1/refused")["items"][0]["direction"] == "in"
+    office.post(f"/v1/people/{uid}/consent", {"state": "withdrawn", "words": "called us"})
+    assert len(office.get("/v1/consent?by=human&channel=email&state=withdrawn")["items"]) == 1
+    assert office.get("/v1/consent?by=system&connection=crm&since=2020-01-01T00:00:00Z")["items"] == []
     assert office.get("/v1/conflicts?field=phones&connection=crm&state=all")["items"] == []
     first = office.get("/v1/runs")["items"][-1]["id"]
     page = office.get(f"/v1/runs/{first}/results?limit=2")
@@ -44,3 +50,17 @@ def test_everything_is_found_there_too(office: Office) -> None:
     assert office.post("/v1/plans", {"connections": ["crm"]}, headers={"idempotency-key": "k"}) == plan
     assert office.get("/v1/audit?action=make_plan")["items"][0]["target"] == f"plans/{plan['id']}"
     assert office.post(f"/v1/people/{uid}/erasure")["erased"]
+
+
+def test_an_account_is_connected_there_too(office: Office) -> None:
+    box = registry.sandbox("google")
+    with running(box.app) as url:
+        counter, browser = Counter(office, "google", url, box), Browser(office)
+        link = counter.link()
+        landing = browser.consent(browser.open(link))
+        assert [browser.here.get(landing).status_code for _ in range(2)] == [200, 410]
+        counter.pause()
+        assert "goes on" in counter.connect().text
+        late = browser.consent(browser.open(counter.link()))
+        office("DELETE", "/v1/connections/it")
+        assert "removed meanwhile" in browser.here.get(late).text
