@@ -9,7 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from app.store.store import Unit
-from app.store.tables import consents
+from app.store.tables import consents, people
 from connectors.consent import Channel, ConsentState
 
 
@@ -51,6 +51,45 @@ def at_addresses(unit: Unit, addresses: Iterable[str]) -> list[Entry]:
 def _entries(unit: Unit, wanted: sa.ColumnElement[bool]) -> list[Entry]:
     query = sa.select(*_COLUMNS).where(wanted).order_by(consents.c.at, consents.c.id)
     return [Entry(*row) for row in unit.db.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A row of the ledger, and whose it is."""
+
+    id: int
+    uid: str
+    name: str
+    entry: Entry
+
+
+def listing(
+    unit: Unit,
+    *,
+    channel: Channel | None = None,
+    state: ConsentState | None = None,
+    connection: int | None = None,
+    human: bool | None = None,
+    since: datetime | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> list[Said]:
+    """Rows, newest first, before that id. human: only what was entered here, or only what a system told. since: when it
+    was recorded."""
+    wanted = {consents.c.channel: channel, consents.c.state: state, consents.c.connection_id: connection}
+    query = (
+        sa.select(consents.c.id, people.c.uid, people.c.name, *_COLUMNS)
+        .join(people, people.c.id == consents.c.person_id)
+        .where(*(column == value for column, value in wanted.items() if value is not None))
+    )
+    if human is not None:
+        query = query.where(consents.c.connection_id.is_(None) == human)
+    if since is not None:
+        query = query.where(consents.c.recorded >= since)
+    if before is not None:
+        query = query.where(consents.c.id < before)
+    rows = unit.db.execute(query.order_by(consents.c.id.desc()).limit(limit))
+    return [Said(row[0], row[1], row[2], Entry(*row[3:])) for row in rows]
 
 
 def erase(unit: Unit, person: int) -> None:

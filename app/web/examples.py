@@ -69,7 +69,7 @@ BY_NAME: Final[Mapping[str, Any]] = {
     "words": "signed form of 2026-03-01, folder 7",
 }
 PEOPLE: Final = frozenset(
-    {"Brief", "PersonInfo", "ConflictInfo", "ItemInfo", "ResultInfo", "RefusedInfo", "ConsentInfo"}
+    {"Brief", "PersonInfo", "ConflictInfo", "ItemInfo", "ResultInfo", "RefusedInfo", "ConsentInfo", "LedgerEntry"}
 )
 """Models whose name is a person's."""
 _EVENT: Final = 'event: progress\ndata: {"id": 7, "connection": "crm", "outcome": "running"}\n\n'

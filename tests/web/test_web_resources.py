@@ -217,6 +217,35 @@ def test_consent_is_recorded(office: Office) -> None:
     assert office("POST", f"/v1/people/{uid}/consent", json={"state": "granted", "words": " "}).status_code == 422
 
 
+def test_the_ledger_is_read_as_a_whole(office: Office) -> None:
+    office.connect()
+    for number in range(3):
+        office.add(number)
+    office.round()
+    people = office.get("/v1/people")["items"]
+    for person in people:
+        office.post(f"/v1/people/{person['uid']}/consent", {"state": "withdrawn", "words": "called us"}, "operator")
+    office.post(
+        f"/v1/people/{people[0]['uid']}/consent", {"state": "withdrawn", "words": "a letter", "channel": "post"}
+    )
+    first = office.get("/v1/consent?limit=3", "viewer")
+    rest = office.get(f"/v1/consent?cursor={first['next']}", "viewer")
+    rows = first["items"] + rest["items"]
+    assert [row["name"] for row in rows] == ["Ann Doe0", "Ann Doe2", "Ann Doe1", "Ann Doe0"]
+    assert (rows[0]["channel"], rows[0]["by"], rows[0]["connection"], rows[0]["basis"]) == (
+        "post",
+        "admin",
+        None,
+        "a letter",
+    )
+    assert len(office.get("/v1/consent?channel=email&by=human")["items"]) == 3
+    for nothing in ("state=granted", "by=system", "connection=crm", "since=2100-01-01T00:00:00Z"):
+        assert office.get(f"/v1/consent?{nothing}")["items"] == [], nothing
+    assert office("GET", "/v1/consent?connection=nobody").status_code == 404
+    office.post(f"/v1/people/{people[0]['uid']}/erasure")
+    assert len(office.get("/v1/consent")["items"]) == 2, "who was forgotten is in no ledger"
+
+
 def test_a_person_is_shown_everything_and_forgotten(office: Office) -> None:
     office.connect()
     office.add(1)
