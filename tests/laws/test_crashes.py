@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import world as world_module
 from laws import at_peace
 from steps import Add, Clash, Delete, Edit, Rename, Run, Settle, Step, play
 from world import LawWorld
@@ -41,7 +42,7 @@ AFTER: Sequence[Step] = (
 
 
 def world_on(file: Path) -> LawWorld:
-    return LawWorld({name: make() for name, make in KINDS.items()}, url=f"sqlite:///{file}")
+    return LawWorld({name: make() for name, make in KINDS.items()}, url=world_module.new_database(file))
 
 
 def boundaries(world: LawWorld) -> list[tuple[str, str, int]]:

@@ -44,6 +44,7 @@ POLICIES = st.builds(
     deletes=st.sampled_from(["propagate", "archive", "ignore"]),
     blanks=st.sampled_from(["erase", "keep"]),
 )
+EVERY_POLICY = st.fixed_dictionaries(dict.fromkeys(["book", "crm", "mail", "list"], POLICIES))
 SLOW = {
     "book": replace(addressbook(), lag=90.0, modified=False, page=2),
     "crm": replace(crm(), find_lag=60.0, page=1, batch=3),
@@ -70,7 +71,7 @@ def test_with_every_kind_of_trouble(steps: Sequence[Step]) -> None:
 
 
 @share(40)
-@given(UNAGREED, st.fixed_dictionaries(dict.fromkeys(["book", "crm", "mail", "list"], POLICIES)))
+@given(UNAGREED, EVERY_POLICY)
 def test_under_any_policy(steps: Sequence[Step], policies: dict[str, Policy]) -> None:
     at_peace(play(LawWorld(policies=policies), steps), everybody_agrees=False)
 

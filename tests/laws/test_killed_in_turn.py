@@ -13,7 +13,7 @@ from fleet import LATE, MEMBERS, Fleet, FleetWorld, Toll, Trap, fleet, street_wi
 from hypothesis import settings
 from sixworld import FIELDS, PLAIN, Enter, NoMail, Remove, Type, at_peace, converged, silent
 
-LONG: Final = settings.default is not None and settings.default.max_examples > 100
+LONG: Final = settings.get_current_profile_name() == "long"
 NAMES: Final = ("sugar", "vtiger", "google", "mail", "phone") if LONG else ("vtiger", "google", "mail", "phone")
 SEEDS: Final = range(1, 9) if LONG else (1,)
 TURNS: Final = 6 if LONG else 2

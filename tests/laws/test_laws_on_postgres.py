@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import pytest
+import test_histories as histories
+import test_opt_out_sticks as opting
+import test_unproven as unproven
 from hypothesis import given, settings
-from laws import at_peace, books, converged, silent
-from steps import Step, play
-from test_crashes import AFTER, BEFORE, KINDS, nth
-from test_histories import TROUBLED
+from laws import books, converged, silent
 from world import LawWorld
 
 from app.engine.run import sync
 from app.store import people
 from connectors.memory import addressbook, crm, lister
 
-
-def world_on(url: str) -> LawWorld:
-    return LawWorld({name: make() for name, make in KINDS.items()}, url=url)
+SEARCHES: Mapping[Any, Sequence[Any]] = {
+    histories.test_people_and_runs_in_any_order: [histories.PEACEFUL],
+    histories.test_with_every_kind_of_trouble: [histories.TROUBLED],
+    histories.test_under_any_policy: [histories.UNAGREED, histories.EVERY_POLICY],
+    histories.test_with_remotes_that_show_the_past: [histories.LATE],
+    opting.test_in_every_history: opting.HISTORY,
+    unproven.test_in_every_history: unproven.HISTORY,
+}
+"""The searches of SQLite, and what they search in."""
+FEW: Final = 3
+LONG: Final = settings.get_current_profile_name() == "long"
 
 
 def agree(world: LawWorld) -> None:
@@ -29,22 +38,11 @@ def agree(world: LawWorld) -> None:
     converged(world)
 
 
-@settings(max_examples=4)
-@given(TROUBLED)
-def test_histories(new_postgres: Callable[[], str], steps: Sequence[Step]) -> None:
-    world = LawWorld(url=new_postgres())
-    at_peace(play(world, steps))
-    world.store.close()
-
-
-@pytest.mark.parametrize("fatal", ["pull.page", "push.intent", "push.written"])
-def test_killed(fatal: str, postgres_url: str) -> None:
-    world = world_on(postgres_url)
-    play(world, [*BEFORE, *AFTER])
-    world.run("book")
-    assert world.run_killed("crm", nth(fatal, 0)) == fatal
-    at_peace(world)
-    world.store.close()
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("law", SEARCHES, ids=lambda law: f"{law.__module__}-{law.__name__}")
+def test_histories(database: str, law: Any) -> None:
+    examples = settings.default.max_examples if LONG else FEW  # type: ignore[union-attr]
+    settings(max_examples=examples)(given(*SEARCHES[law])(law.hypothesis.inner_test))()
 
 
 def test_two_systems_that_bring_one_new_person_at_once_make_one_person(postgres_url: str) -> None:

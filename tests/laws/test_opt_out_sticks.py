@@ -35,11 +35,14 @@ TROUBLE = st.one_of(
 )
 
 
-@share(60)
-@given(
+HISTORY = (
     st.lists(newcomers(AT), min_size=1, max_size=3),
     st.lists(st.one_of(opting(AT), opting(AT), runs(AT), EDITS, TROUBLE), min_size=1, max_size=10),
 )
+
+
+@share(60)
+@given(*HISTORY)
 def test_in_every_history(before: Sequence[Step], steps: Sequence[Step]) -> None:
     world = play(LawWorld(), [*before, Settle(), *steps])
     at_peace(world)

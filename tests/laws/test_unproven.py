@@ -67,8 +67,7 @@ def test_an_edit_before_it_was_seen_is_an_edit(at: str) -> None:
     at_peace(world)
 
 
-@share(30)
-@given(
+HISTORY = (
     st.lists(newcomers(AT), min_size=1, max_size=3),
     st.lists(
         st.one_of(
@@ -80,5 +79,9 @@ def test_an_edit_before_it_was_seen_is_an_edit(at: str) -> None:
         max_size=8,
     ),
 )
+
+
+@share(30)
+@given(*HISTORY)
 def test_in_every_history(before: Sequence[Step], steps: Sequence[Step]) -> None:
     at_peace(play(hasty(), [*before, Settle(), *steps]))

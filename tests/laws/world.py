@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +32,11 @@ from connectors.memory import ROW, MemoryConnector, MemoryRemote, Profile, Statu
 EQ = Equivalence()
 KINDS: Mapping[str, Callable[[], Profile]] = {"book": addressbook, "crm": crm, "mail": mailer, "list": lister}
 """The usual four: lists and locks; slots and cuts; one address; versions only."""
+
+
+def new_database(file: Path | None = None) -> str:
+    """Where the next world is kept: in memory, or in that file. The tests' `database` puts PostgreSQL in its place."""
+    return f"sqlite:///{file or ''}"
 
 
 class Killed(BaseException):
@@ -148,13 +154,13 @@ class LawWorld:
         kinds: Mapping[str, Profile] | None = None,
         *,
         policies: Mapping[str, Policy] | None = None,
-        url: str = "sqlite://",
+        url: str | None = None,
         create: bool = True,
     ) -> None:
         self.clock = self._clock()
         self.ledger = Ledger()
         self.numbers = count(1)
-        self.url, self.running, self.dead = url, False, False
+        self.url, self.running, self.dead = url or new_database(), False, False
         self.wait_for_lease, self.died_at = True, ""
         self.kill_at: Callable[[str, int], bool] | None = None
         self.meanwhile: tuple[int, Callable[[], None]] | None = None
@@ -169,7 +175,7 @@ class LawWorld:
         profiles = kinds or {name: make() for name, make in KINDS.items()}
         self.remotes = {name: self._remote(profile) for name, profile in profiles.items()}
         self.connect = MemoryConnector
-        self.store = Store(url, self._time)
+        self.store = Store(self.url, self._time)
         if create:
             tables.metadata.create_all(self.store.engine)
         self.restart_engine("law")
