@@ -37,14 +37,20 @@ ANN = "ann@example.org"
 
 
 class Host:
-    """One server for all tests; each has a box of its own."""
+    """One server for all tests; each has a box of its own. most: requests that were under way at the same time."""
 
     def __init__(self) -> None:
         self.url = ""
         self.app: ASGIApp = create().app
+        self.most = self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
+        self._now += scope["type"] == "http"
+        self.most = max(self.most, self._now)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._now -= scope["type"] == "http"
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,7 @@ def host() -> Iterator[Host]:
     made = Host()
     with running(made) as made.url:
         yield made
+    assert made.most == 1, "of the ten connections that all apps of a user share (note 1), we use one"
 
 
 class World:
