@@ -59,6 +59,8 @@ def choose(card: Card, candidates: Iterable[Candidate]) -> int | None:
     Of several the one with the strongest evidence, then the one known longest (the lowest id).
     """
     found = list(candidates)
+    if not found:
+        return None
     telling = len(found) == 1 or bool(_words(_name(card)))
     fitting = [(_weight(c), -c.person) for c in found if _is(card, c, telling)]
     return -max(fitting)[1] if fitting else None
