@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.jobs.receiving import Receiver
+from app.secrets import BadKey
+
+log = logging.getLogger(__name__)
 
 LARGEST: Final = 1 << 20
 """Bytes of a webhook; vendors send a few thousand."""
@@ -22,7 +27,7 @@ def router(receiver: Receiver) -> APIRouter:
     @api.api_route("/{connection}/{token}", methods=["GET", "HEAD"])
     def check(connection: str, token: str) -> Response:
         """Mailchimp asks by GET whether somebody is there before it takes an address (mailchimp note 6)."""
-        return Response(status_code=200 if receiver.knows(connection, token) else 404)
+        return answer(lambda: 200 if receiver.knows(connection, token) else 404)
 
     @api.post("/{connection}/{token}")
     async def take(connection: str, token: str, request: Request) -> Response:
@@ -32,7 +37,19 @@ def router(receiver: Receiver) -> APIRouter:
             if len(body) > LARGEST:
                 return Response(status_code=413)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        verdict = await run_in_threadpool(receiver.receive, connection, token, headers, bytes(body))
-        return Response(status_code=STATUS[verdict])
+
+        def status() -> int:
+            return STATUS[receiver.receive(connection, token, headers, bytes(body))]
+
+        return await run_in_threadpool(answer, status)
 
     return api
+
+
+def answer(status: Callable[[], int]) -> Response:
+    """Where our own key is missing nothing can be told: the vendor is to come again."""
+    try:
+        return Response(status_code=status())
+    except BadKey as error:
+        log.warning("a webhook came and cannot be told from a forged one: %s", error)
+        return Response(status_code=503)

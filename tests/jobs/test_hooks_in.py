@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
+from cryptography.fernet import Fernet
 from fastapi import FastAPI
-from house import NOON, Clock, House
+from house import NOON, PATIENCE, Clock, House
 from pydantic import SecretStr
-from starlette.testclient import TestClient
 
 from app.jobs import turns
 from app.jobs.local import LocalQueue
 from app.jobs.receiving import Receiver, address, with_key
+from app.secrets import Keyring
+from app.settings import Settings
 from app.store import connections, hooks, jobs, keeping, runs
 from app.web.hooks import LARGEST, router
 from connectors import registry
 from connectors.quickbooks.deliveries import Event
+from connectors.sandbox import running
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -32,7 +38,7 @@ class Gate:
 
     house: House
     clock: Clock
-    http: TestClient
+    http: httpx.Client
 
     def connect(self, name: str, system: str, key: str = "", **values: Any) -> str:
         """A connection of that system; the path of its webhooks."""
@@ -70,7 +76,7 @@ def gate(houses: Callable[..., House], clock: Clock) -> Iterator[Gate]:
     queue = LocalQueue(house.store, "host:1")
     api = FastAPI()
     api.include_router(router(Receiver(house.store, house.keyring, queue, ZoneInfo("UTC"))))
-    with TestClient(api) as http:
+    with running(api) as url, httpx.Client(base_url=url, timeout=PATIENCE) as http:
         yield Gate(house, clock, http)
 
 
@@ -243,6 +249,77 @@ def test_a_replay_of_something_signed_does_nothing(gate: Gate) -> None:
         assert gate.post(path, sent.body, sent.headers) == 200, "the vendor must not try again for ever"
     assert gate.jobs() == []
     assert [found.times for found in gate.deliveries("books")] == [6]
+
+
+def _signed(gate: Gate, system: str) -> tuple[str, str, bytes, dict[str, str]]:
+    """(key, path, body, headers) of a delivery by a vendor that signs."""
+    box: Any = registry.sandbox(system)
+    if system == "mailchimp":
+        key = "0123456789abcdef"
+        path = gate.connect("it", system, key=key)
+        sent = box.delivery("profile", {"email": "ann@x.test"}, f"https://c.test{path}", gate.clock(), key)
+        return key, path, sent.body, dict(sent.headers)
+    if system == "xero":
+        path = gate.connect("it", system, key=box.webhook_key)
+        _, headers, body = box.delivery(box.event("c1"))
+        return box.webhook_key, path, body, headers
+    path = gate.connect("it", system, key=box.verifier)
+    sent = box.webhook([Event("Customer", "58", "Update", "2026-03-02T12:00:00Z")])
+    return box.verifier, path, sent.body, dict(sent.headers)
+
+
+@pytest.mark.parametrize("system", ["mailchimp", "xero", "quickbooks"])
+def test_what_is_signed_is_taken_once_and_for_nobody_else(gate: Gate, system: str) -> None:
+    """Replayed at its own address it does nothing; at an address with another key, or altered, it is forged."""
+    key, path, body, headers = _signed(gate, system)
+    assert gate.post(path, body, headers) == 200
+    gate.clear()
+    for _ in range(3):
+        gate.clock.wait(20)
+        assert gate.post(path, body, headers) == 200
+    assert gate.jobs() == []
+    assert [found.times for found in gate.deliveries("it")] == [4]
+    other = gate.connect("other", system, key=key + "x")
+    assert gate.post(other, body, headers) == 401
+    assert gate.post(path, body.replace(b"e", b"E", 1), headers) == 401
+    assert gate.post(path, b"", headers) == 401
+    assert gate.jobs() == []
+
+
+def test_a_flood_from_many_is_answered_and_makes_one_job(gate: Gate) -> None:
+    """Vendors give up after a few seconds (Xero after five)."""
+    path = gate.connect("crm", "vtiger")
+    took: list[float] = []
+
+    def post(number: int) -> int:
+        began = time.monotonic()
+        status = gate.post(path, f"record={number}")
+        took.append(time.monotonic() - began)
+        return status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert {*pool.map(post, range(120))} == {200}
+    assert sorted(took)[len(took) // 2] < 1
+    assert max(took) < 5
+    assert gate.jobs() == [("sync", "crm")]
+
+
+def test_without_our_own_key_nothing_is_believed_and_nothing_is_lost(gate: Gate) -> None:
+    """The vendor is told to come again: by then somebody may have put the key back."""
+    _, path, body, headers = _signed(gate, "xero")
+    receiver = Receiver(gate.house.store, _other_keyring(), LocalQueue(gate.house.store, "host:2"), ZoneInfo("UTC"))
+    api = FastAPI()
+    api.include_router(router(receiver))
+    with running(api) as url:
+        answer = httpx.post(url + path, content=body, headers=headers)
+        assert (answer.status_code, httpx.get(url + path).status_code) == (503, 503)
+    assert gate.jobs() == []
+    assert gate.post(path, body, headers) == 200
+    assert gate.jobs() == [("sync", "it")]
+
+
+def _other_keyring() -> Keyring:
+    return Keyring(Settings(secrets_keys=(SecretStr(Fernet.generate_key().decode()),)))
 
 
 def test_the_same_words_unsigned_are_news_again(gate: Gate) -> None:
