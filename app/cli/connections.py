@@ -53,7 +53,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
         return
     from app import show
     from app.consenting import lacks_access
-    from app.engine.run import consent_path
+    from app.engine.run import consent_path, give_access
     from app.engine.world import policy_of
     from app.store import connections as stored
     from app.store import links, outbox, runs
@@ -87,8 +87,11 @@ def connections(context: typer.Context, json: Json = False) -> None:
         columns = [name for name in rows[0] if name not in ("reason", "consent_url")]
         show.table(None, columns, [[row[c] for c in columns] for row in rows], numbers=["records", "owed", "aside"])
         for row in rows:
-            if row["reason"]:
-                show.out.print(f"[yellow]![/] {row['name']}: {row['reason']}", soft_wrap=True)
+            words = row["reason"]
+            if words is None and row["consent_url"]:
+                words = f"nobody has given access yet: {give_access(str(row['name']))}"
+            if words:
+                show.out.print(f"[yellow]![/] {row['name']}: {words}", soft_wrap=True)
 
 
 @connections_app.command()
@@ -178,6 +181,8 @@ def consent(
 ) -> None:
     """Give a connection the right to your account there: in the browser, or where there is no page for it by entering
     the credentials."""
+    import getpass
+
     from app.consenting import Links, accept, prove
     from app.engine.run import find
 
@@ -185,7 +190,8 @@ def consent(
         connection = find(application.world(), name)
         if link:
             base = application.settings.public_url or DAEMON
-            made = Links(application).invite(name, "terminal", base, other_account)
+            who = f"{getpass.getuser()} at the terminal"
+            made = Links(application).invite(name, who, base, other_account)
             say(json, f"Good until {made.expires:%H:%M:%S} UTC:\n\n  {made.url}\n", url=made.url, expires=made.expires)
             return
         given = _given(application, connection, redirect or (f"http://127.0.0.1:{port}" if port else None))

@@ -18,7 +18,7 @@ from office import PUBLIC, Office
 
 from app.consenting import LIFE
 from app.engine.run import sync
-from app.store import connections, handshakes
+from app.store import connections, handshakes, sealed
 from app.store.connections import Connection
 from connectors import registry
 from connectors.authserver import AuthServer
@@ -261,10 +261,18 @@ def test_a_swapped_verifier_is_no_key(google: Counter) -> None:
     browser = Browser(google.office)
     landing = browser.consent(browser.open(google.link()))
     with google.office.store.begin() as unit:
-        sealed = google.office.branch.keyring.encrypt({"verifier": "v" * 64})
-        unit.db.execute(handshakes.handshakes.update().values(sealed=sealed))
+        other = google.office.branch.keyring.encrypt({"verifier": "v" * 64})
+        unit.db.execute(handshakes.handshakes.update().values(sealed=other))
     assert browser.here.get(landing).status_code == 403
     assert "refresh_token" not in google.held()
+
+
+def test_the_key_of_the_credentials_may_change_meanwhile(google: Counter) -> None:
+    browser, keyring = Browser(google.office), google.office.branch.keyring
+    landing = browser.consent(browser.open(google.link()))
+    with google.office.store.begin() as unit:
+        assert sealed.reseal(unit, lambda token: keyring.encrypt(keyring.decrypt(token))) == 2, "the verifier, too"
+    assert browser.here.get(landing).status_code == 200
 
 
 @pytest.mark.parametrize("late", ["at the link", "at the vendor"])
