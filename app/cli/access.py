@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 
-from app.cli.common import Json, app, running, say
+from app.cli.common import Json, acting, app, running, say
 from app.core.permissions import EVERYTHING, Role
-
-if TYPE_CHECKING:
-    from app.bootstrap import Application
 
 users_app = typer.Typer(help="Who may use the API: list, add, change, remove.", invoke_without_command=True)
 tokens_app = typer.Typer(help="Tokens for programs: list, add, revoke.", invoke_without_command=True)
@@ -60,9 +56,8 @@ def add_user(
 
     chosen = _role(role)
     password = None if no_password else _password(password_stdin)
-    with running() as application:
+    with acting("add_user", f"users/{name}", role=chosen) as application:
         access.add_user(application.store, name, chosen, password)
-        _record(application, "add_user", f"users/{name}", {"role": chosen})
     say(json, f"{name} may come in as {chosen}", name=name, role=chosen)
 
 
@@ -80,10 +75,10 @@ def change_user(
 
     chosen = _role(role) if role is not None else None
     new = _password(password_stdin) if password or password_stdin else None
-    with running() as application:
+    told = {"role": chosen, "enabled": enabled, "password": "changed" if new else None}
+    detail = {name: value for name, value in told.items() if value is not None}
+    with acting("change_user", f"users/{name}", **detail) as application:
         user = access.change_user(application.store, name, role=chosen, enabled=enabled, password=new)
-        detail = {"role": chosen, "enabled": enabled, "password": "changed" if new else None}
-        _record(application, "change_user", f"users/{name}", {k: v for k, v in detail.items() if v is not None})
     state = "may come in" if user.enabled else "may not come in"
     say(json, f"{name} is {user.role} and {state}", name=name, role=user.role, enabled=user.enabled)
 
@@ -93,9 +88,8 @@ def remove_user(name: User, json: Json = False) -> None:
     """Remove a user with all tokens. What they did stays in the audit."""
     from app.engine import access
 
-    with running() as application:
+    with acting("remove_user", f"users/{name}") as application:
         access.remove_user(application.store, name)
-        _record(application, "remove_user", f"users/{name}", {})
     say(json, f"{name} is gone", name=name)
 
 
@@ -148,9 +142,8 @@ def add_token(
     from app.engine import access
 
     life = timedelta(days=days) if days else None
-    with running() as application:
+    with acting("make_token", "tokens", user=user, name=name, scopes=scope or [EVERYTHING], days=days) as application:
         token, made = access.issue(application.store, name[:64], user, scope or [EVERYTHING], life)
-        _record(application, "make_token", f"tokens/{made.id}", {"user": user, "scopes": made.scopes})
     if json:
         say(True, "", id=made.id, user=user, expires=made.expires, shown_once=token)
         return
@@ -163,24 +156,14 @@ def revoke_token(number: Annotated[int, typer.Argument(help="The token's number.
     """It opens nothing from now on."""
     from app.engine import access
 
-    with running() as application:
+    with acting("revoke_token", f"tokens/{number}") as application:
         access.revoke(application.store, number)
-        _record(application, "revoke_token", f"tokens/{number}", {})
     say(json, f"token {number} opens nothing any more", id=number)
 
 
 @secrets_app.command("rotate")
 def rotate(json: Json = False) -> None:
     """Encrypt all stored credentials anew with the first key of CONCORD_SECRETS_KEYS. Then the others can go."""
-    with running() as application:
+    with acting("rotate_secrets", "secrets") as application:
         number = application.rotate_secrets()
-        _record(application, "rotate_secrets", "secrets", {"encrypted": number})
     say(json, f"{number} stored secrets are encrypted with the first key now", encrypted=number)
-
-
-def _record(application: Application, action: str, target: str, detail: dict[str, Any]) -> None:
-    """At the terminal whoever may read the database may do everything; it is written down all the same."""
-    from app.store import audit
-
-    with application.store.begin() as unit:
-        audit.begin(unit, audit.Act(f"{getpass.getuser()} at the terminal", action, target, 200, detail=detail))

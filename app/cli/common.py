@@ -54,6 +54,32 @@ def running() -> Iterator[Application]:
         application.store.close()
 
 
+@contextmanager
+def acting(action: str, target: str, **detail: Any) -> Iterator[Application]:
+    """The application, for a command that does something: it stands in the audit before it is done, and how it ended.
+    Whoever may read the database may do everything; it is written down all the same."""
+    import getpass
+
+    from app.store import audit
+
+    with running() as application:
+        who = f"{getpass.getuser()} at the terminal"
+        with application.store.begin(durable=True) as unit:
+            id_ = audit.begin(unit, audit.Act(who, action, target, detail=detail))
+        status = 200
+        try:
+            yield application
+        except (LookupError, ValueError, typer.Abort):
+            status = 422
+            raise
+        except BaseException as error:
+            status = 200 if isinstance(error, typer.Exit) else 500
+            raise
+        finally:
+            with application.store.begin(durable=True) as unit:
+                audit.finish(unit, id_, status, target, detail)
+
+
 def say(json: bool, text: str, **facts: Any) -> None:
     """What was done: a line for a person, or the facts for a program."""
     from app import show

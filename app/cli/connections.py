@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from app.cli.common import Json, Name, app, connections_app, running, say
+from app.cli.common import Json, Name, acting, app, connections_app, running, say
 
 if TYPE_CHECKING:
     from app.bootstrap import Application
@@ -32,7 +32,7 @@ def apply(
         found = [{"name": d.entry.name, "system": d.entry.system} for d in declared]
         show.as_json(found) if json else show.out.print(f"{file} is well: {len(found)} connections")
         return
-    with running() as application:
+    with acting("apply_connections", "connections", connections=[d.entry.name for d in declared]) as application:
         done = configure.apply(application, declared)
     if json:
         show.as_json([{"name": d.name, "system": d.system, "what": d.what} for d in done])
@@ -126,7 +126,8 @@ def _set_state(name: str, state: Literal["active", "paused"], reason: str | None
     from app.engine.run import find
     from app.store import connections as stored
 
-    with running() as application:
+    action = "pause_connection" if state == "paused" else "resume_connection"
+    with acting(action, f"connections/{name}") as application:
         connection = find(application.world(), name)
         if connection.state == "new":
             raise ValueError(f"{name} has not had its first contact yet: concord plan {name}")
@@ -143,7 +144,7 @@ def remove(
     from app.engine.run import find
     from app.store import connections as stored
 
-    with running() as application:
+    with acting("remove_connection", f"connections/{name}") as application:
         connection = find(application.world(), name)
         if not yes:
             typer.confirm(f"Forget {name} and which of its records is whom?", abort=True)
@@ -157,7 +158,7 @@ def retry(name: Name, json: Json = False) -> None:
     """Try again everything that was set aside in a connection."""
     from app.engine import resolve
 
-    with running() as application:
+    with acting("retry_connection", f"connections/{name}") as application:
         number = resolve.retry(application.world(), name)
     say(json, f"{number} contacts will be tried again by: concord sync {name}", name=name, contacts=number)
 
@@ -186,7 +187,9 @@ def consent(
     from app.consenting import Links, accept, prove
     from app.engine.run import find
 
-    with running() as application:
+    # A link stands in the audit as the daemon writes it.
+    doing = running() if link else acting("consent_connection", f"connections/{name}", other_account=other_account)
+    with doing as application:
         connection = find(application.world(), name)
         if link:
             base = application.settings.public_url or DAEMON

@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from app.cli.common import Json, consent_app, running, say
+from app.cli.common import Json, acting, consent_app, running, say
 from connectors.consent import Channel, ConsentState
 
 Uid = Annotated[str, typer.Argument(help="The person's uid, or its beginning.")]
@@ -63,7 +63,7 @@ def _record(
     if not words.strip():
         raise ValueError("say what it rests on; an opt-in without evidence opts nobody in")
     when = at.replace(tzinfo=UTC) if at else None
-    with running() as application:
+    with acting("record_consent", f"people/{uid}", channel=channel, state=state) as application:
         held = privacy.say(application.world(), uid, channel, address, state, words, "admin", when)  # type: ignore[arg-type]
     where = address or f"all {channel}"
     say(json, f"{uid}: {where} is {held} from now on", uid=uid, channel=channel, address=address, state=held)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.common import Json, app, leave, running, verdict
+from app.cli.common import Json, acting, app, leave, verdict
 
 if TYPE_CHECKING:
     pass
@@ -35,7 +35,7 @@ def import_(
         inspection = describe_file(file, columns)
         show.as_json(inspection) if json else show.inspection(inspection)
         return
-    with running() as application, show.progress(json) as tell:
+    with acting("run_import", f"connections/{name}", snapshot=snapshot) as application, show.progress(json) as tell:
         report, refusals = import_file(application, file, name, columns, snapshot=snapshot, progress=tell)
     if json:
         show.as_json(
@@ -70,7 +70,10 @@ def export(
     from app import show
     from app.filing import export_file
 
-    with running() as application, show.progress(json) as tell:
+    with (
+        acting("export_people", "exports", format=format_, searched=bool(search)) as application,
+        show.progress(json) as tell,
+    ):
         written = export_file(application, file, format_, search, tell)
     if json:
         show.as_json({"file": str(file), "people": written.contacts, "left_out": written.left_out})

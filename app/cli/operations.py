@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import Json, Name, app, connections_app, running, say
+from app.cli.common import Json, Name, acting, app, connections_app, running, say
 
 webhooks_app = typer.Typer(
     help="Who is told of what happens here: list, add, remove, dead, resend.", no_args_is_help=True
@@ -26,7 +26,7 @@ def webhook(
     """Show where a connection's remote may tell of news: the path to enter there, after your own server's address."""
     from app.jobs.receiving import address
 
-    with running() as application:
+    with acting("show_hook_address", f"connections/{name}", fresh=fresh) as application:
         path = address(application.store, application.keyring, name, fresh=fresh)
     _reveal(json, f"{path}\nThis address is a secret: whoever knows it can make {name} be read.", name=name, path=path)
 
@@ -77,7 +77,7 @@ def add(
     """Tell somebody what happens from now on: signed as Standard Webhooks says, tried again for three days."""
     from app.jobs.notices import subscribe
 
-    with running() as application:
+    with acting("add_webhook", "webhooks", events=event or []) as application:
         number, secret = subscribe(application.store, application.keyring, url, event or [])
     _reveal(json, f"{number}: {url}\nIts secret, shown this once: {secret}", number=number, url=url, secret=secret)
 
@@ -87,7 +87,7 @@ def remove(number: Subscription, json: Json = False) -> None:
     """Tell them nothing any more."""
     from app.store import hooks
 
-    with running() as application, application.store.begin(durable=True) as unit:
+    with acting("remove_webhook", f"webhooks/{number}") as application, application.store.begin(durable=True) as unit:
         if not hooks.unsubscribe(unit, number):
             raise LookupError(f"there is no subscription {number}")
     say(json, f"{number} is told nothing any more", number=number, state="removed")
@@ -98,7 +98,7 @@ def resume(number: Subscription, json: Json = False) -> None:
     """Tell somebody again who was switched off, also what happened meanwhile."""
     from app.store import hooks
 
-    with running() as application, application.store.begin(durable=True) as unit:
+    with acting("resume_webhook", f"webhooks/{number}") as application, application.store.begin(durable=True) as unit:
         if not hooks.switch(unit, number, "active"):
             raise LookupError(f"there is no subscription {number}")
     say(json, f"{number} is told again", number=number, state="active")
@@ -130,7 +130,10 @@ def resend(
     """Try dead notices again, from the first attempt on."""
     from app.store import hooks
 
-    with running() as application, application.store.begin(durable=True) as unit:
+    with (
+        acting("resend_notices", "webhooks", notices=len(notices or [])) as application,
+        application.store.begin(durable=True) as unit,
+    ):
         number = hooks.resend(unit, notices or None)
     say(json, f"{number} notices are tried again", notices=number)
 
@@ -169,7 +172,7 @@ def backup(
     """Back the database up into a file, while the daemon runs. The key of the credentials is not in it."""
     from app import moving
 
-    with running() as application:
+    with acting("backup", "database") as application:
         size = moving.backup(application, file, replace=replace)
         key = application.settings.key_file
         where = "CONCORD_SECRETS_KEYS" if application.settings.secrets_keys else str(key)
@@ -188,6 +191,8 @@ def restore(
     from app.settings import load
 
     done = moving.restore(load(), file, replace=replace)
+    with acting("restore", "database", people=done.people):
+        """What is restored holds no word of it."""
     text = f"{done.people:,} people are back."
     if done.aside:
         text += f" The former database is {done.aside}."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.common import Json, conflicts_app, people_app, running, say
+from app.cli.common import Json, acting, conflicts_app, people_app, running, say
 
 if TYPE_CHECKING:
     pass
@@ -66,7 +66,7 @@ def edit(
         if not equals:
             raise ValueError(f'{text}: write it as "PATH=VALUE"; `concord people show {uid} --json` shows the paths')
         changes[path_of("/" + path.strip("/"))] = value or None
-    with running() as application:
+    with acting("edit_person", f"people/{uid}") as application:
         person = resolve.edit(application.world(), uid, changes, "admin")
     say(json, f"{person.uid[:8]} is at revision {person.rev}", uid=person.uid, rev=person.rev)
 
@@ -76,7 +76,7 @@ def restore(uid: Uid, json: Json = False) -> None:
     """Bring back a person who was deleted in some system; the records are made anew with the next sync."""
     from app.engine import resolve
 
-    with running() as application:
+    with acting("restore_person", f"people/{uid}") as application:
         person = resolve.restore(application.world(), uid, "admin")
     say(json, f"{person.uid[:8]} lives again; now: [bold]concord sync[/]", uid=person.uid, state=person.state)
 
@@ -86,7 +86,7 @@ def release(uid: Uid, json: Json = False) -> None:
     """Let a person whom a plan held back go to the systems after all."""
     from app.engine import resolve
 
-    with running() as application:
+    with acting("release_person", f"people/{uid}") as application:
         names = resolve.release(application.world(), uid)
     say(json, f"{uid} goes to {', '.join(names)} with the next sync", uid=uid, connections=names)
 
@@ -133,7 +133,7 @@ def resolve(
 
     if side not in ("ours", "theirs"):
         raise ValueError(f"{side!r}: say ours or theirs")
-    with running() as application:
+    with acting("resolve_conflict", f"conflicts/{number}", side=side) as application:
         resolving.decide(application.world(), number, "ours" if side == "ours" else "theirs", "admin")
     say(json, f"conflict {number}: {side}", conflict=number, kept=side)
 
@@ -152,7 +152,7 @@ def data(
 
     from app.engine import privacy
 
-    with running() as application:
+    with acting("export_data", f"people/{uid}") as application:
         found = privacy.everything(application.world(), uid)
     file.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     say(json, f"everything on {uid} → {file}", uid=uid, file=str(file))
@@ -168,7 +168,7 @@ def erase(
     from app import show
     from app.engine import privacy
 
-    with running() as application:
+    with acting("erase_person", f"people/{uid}") as application:
         world = application.world()
         steps = privacy.erase(world, uid, "admin") if yes else privacy.plan(world, uid)
     rows = [{"connection": s.connection, "record": s.record, "what": s.what} for s in steps]
@@ -191,7 +191,7 @@ def admit(
     """Let an address be known again: its owner came back, or shares it with somebody who was erased."""
     from app.engine import privacy
 
-    with running() as application:
+    with acting("admit_address", "people") as application:
         privacy.admit(application.world(), address)
     say(
         json,

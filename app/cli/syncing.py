@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from app.cli.common import Json, Names, app, leave, running, say, verdict
+from app.cli.common import Json, Names, acting, app, leave, running, say, verdict
 
 if TYPE_CHECKING:
     from app.bootstrap import Application
@@ -25,13 +25,15 @@ def plan(
     from app import show
     from app.engine import plan as planning
 
-    with running() as application:
-        chosen = chosen_names(application, names)
-        if approve:
+    if approve:
+        with acting("approve_plan", "plans", connections=names or "all", held=len(hold or ())) as application:
+            chosen = chosen_names(application, names)
             planning.approve(application.world(), chosen, hold=hold or ())
             again = f"concord sync {' '.join(names or [])}".rstrip()
             say(json, f"Approved: {', '.join(chosen)}. Now: [bold]{again}[/]", approved=chosen)
             return
+    with running() as application:
+        chosen = chosen_names(application, names)
         with show.progress(json) as tell:
             made = planning.save(application.world(tell), planning.make(application.world(tell), chosen))
     if json:
@@ -55,7 +57,8 @@ def sync(
     from app import show
     from app.engine.rounds import sync_all
 
-    with running() as application:
+    doing = acting("release_losses", "connections", connections=names or "all") if release else running()
+    with doing as application:
         chosen = chosen_names(application, names)
         if watch:
             _watch(application, chosen, json)
