@@ -59,14 +59,14 @@ class Plant:
         configure.apply(self.application, [configure.Declared(entry, system, system.settings.model_validate(settings))])
 
     @contextmanager
-    def worker(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """`concord worker`, killed at the end if it still runs."""
+    def worker(self, *arguments: str, command: str = "worker") -> Iterator[subprocess.Popen[bytes]]:
+        """`concord worker` (or another command), killed at the end if it still runs."""
         environment = {**os.environ, "CONCORD_HOME": str(self.home), "CONCORD_QUEUE": self.queue}
         if self.url:
             environment["CONCORD_DATABASE_URL"] = self.url
         with (self.home / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "app", "worker", *arguments], env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "app", command, *arguments], env=environment, stdout=log, stderr=log
             )
         try:
             yield process

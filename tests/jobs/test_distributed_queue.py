@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -137,6 +139,23 @@ def test_a_worker_may_stop_before_it_has_begun(queue: DistributedQueue) -> None:
     worker.start()
     assert worker.stop(10)
     assert queue.worker(Bench(), lanes=1).stop(1)
+
+
+def test_a_worker_that_ends_finishes_what_runs_and_begins_nothing(house: House, queue: DistributedQueue) -> None:
+    bench = Bench()
+    bench.gate.clear()
+    worker = queue.worker(bench, lanes=1)
+    worker.start()
+    queue.enqueue("sync", 1)
+    until(lambda: bool(bench.running))
+    queue.enqueue("sync", 2)
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(worker.stop, 10)
+        time.sleep(0.5)
+        bench.gate.set()
+        assert ended.result()
+    assert bench.done == [("sync", 1)]
+    assert [(job.connection_id, job.state) for job in _jobs(house, queue)] == [(2, "waiting")]
 
 
 def test_two_jobs_of_one_lock_after_a_death_become_one(house: House, queue: DistributedQueue) -> None:

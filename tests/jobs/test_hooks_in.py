@@ -378,6 +378,23 @@ def test_hints_wake_nobody_who_must_not_run(gate: Gate) -> None:
     assert gate.jobs() == []
 
 
+def test_hints_run_what_else_runs_by_hand_only(gate: Gate) -> None:
+    path = gate.connect("crm", "vtiger", schedule=None)
+    assert gate.post(path, b"x") == 200
+    assert gate.jobs() == [("sync", "crm")]
+
+
+def test_a_hint_does_not_wake_who_rests_from_failing(gate: Gate) -> None:
+    path = gate.connect("crm", "vtiger")
+    with gate.house.store.begin() as unit:
+        runs.finish(unit, runs.start(unit, gate.house.ids["crm"]), "failed", "planted", {})
+        failed = unit.now
+    assert gate.post(path, b"x") == 200
+    with gate.house.store.read() as unit:
+        [job] = jobs.listing(unit)
+    assert job.due - failed >= timedelta(seconds=59)
+
+
 def test_in_quiet_hours_a_hint_waits_for_their_end(gate: Gate) -> None:
     path = gate.connect("crm", "vtiger", quiet="11:00-13:00")
     gate.post(path, b"x")

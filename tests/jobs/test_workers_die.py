@@ -51,6 +51,18 @@ def test_told_to_end_it_finishes_what_runs(site: Plant) -> None:
     assert _jobs(site) == []
 
 
+def test_a_daemon_that_is_told_to_end_finishes_what_runs(site: Plant) -> None:
+    site.remote.gate.clear()
+    with site.worker("--port", "0", command="serve") as daemon:
+        until(lambda: site.remote.asked > 0)
+        daemon.send_signal(signal.SIGTERM)
+        until(lambda: "Shutting down" in site.log())
+        site.remote.gate.set()
+        assert daemon.wait(15) == 0, site.log()
+    assert site.outcomes() == ["done"]
+    assert _jobs(site) == []
+
+
 def test_told_to_end_at_once_it_hands_back(site: Plant) -> None:
     site.remote.gate.clear()
     with site.worker("--grace", "0") as worker:
