@@ -192,17 +192,34 @@ def sign_in(store: Store, name: str, password: str, address: str) -> tuple[str, 
             access.add_token(unit, user.id, "session", "signed in", hash_token(token), [EVERYTHING], ends)
             return token, ends
         if user is not None and open_:
-            failures = user.failures + 1
-            locked = unit.now + LOCK if failures >= MAX_WRONG else None
-            access.update_user(unit, user.id, failures=0 if locked else failures, locked=locked)
+            _count_failure(unit, user)
     raise Denied("wrong name or password; after several wrong ones nobody gets in under that name for a while")
 
 
+def _count_failure(unit: Unit, user: User) -> None:
+    failures = user.failures + 1
+    locked = unit.now + LOCK if failures >= MAX_WRONG else None
+    access.update_user(unit, user.id, failures=0 if locked else failures, locked=locked)
+
+
 def change_own_password(store: Store, principal: Principal, old: str, new: str) -> None:
-    """Raises Denied where the old one is wrong, ValueError where the new one cannot be."""
+    """Raises Denied where the old one is wrong, TooOften after several wrong ones, ValueError where the new one cannot
+    be."""
     with store.read() as unit:
         user = access.user(unit, principal.name)
-    if user is None or not _fits(old, user.password):
+        if user is not None and user.locked is not None and user.locked > unit.now:
+            raise TooOften(LOCK.total_seconds())
+    if user is None:
+        raise Denied("the old password is wrong")
+    if not _DOOR.acquire(blocking=False):
+        raise TooOften(2)
+    try:
+        right = _fits(old, user.password)
+    finally:
+        _DOOR.release()
+    if not right:
+        with store.begin(durable=True) as unit:  # who found a session open must not guess on
+            _count_failure(unit, _user(unit, user.name))
         raise Denied("the old password is wrong")
     change_user(store, user.name, password=new)
 

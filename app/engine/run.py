@@ -101,7 +101,9 @@ def _run(
     with world.store.begin() as unit:
         run_id = runs.start(unit, connection.id, only_push=pulled is None)
     begun(run_id)
+    began = world.store.clock()
     outcome, message = _attempt(world, connection, tally, run_id, fence, pulled)
+    tally.seconds = round((world.store.clock() - began).total_seconds(), 3)
     with world.store.begin() as unit:
         runs.finish(unit, run_id, outcome, message, tally.as_json())
         if outcome == "paused":

@@ -234,6 +234,17 @@ def test_changing_a_password_ends_the_sessions(zoe: Office) -> None:
     assert (sign_in(zoe).status_code, sign_in(zoe, password=new).status_code) == (401, 201)
 
 
+def test_who_finds_a_session_open_cannot_guess_the_password_on(zoe: Office) -> None:
+    token = sign_in(zoe).json()["token"]
+    path, new = "/v1/sessions/current/password", "another battery of horses"
+    for _ in range(access.MAX_WRONG):
+        assert status(zoe, token, path, "PUT", json={"old": "not it, not it", "new": new}) == 401
+    assert status(zoe, token, path, "PUT", json={"old": PASSWORD, "new": new}) == 429
+    assert sign_in(zoe).status_code == 401, "locked for a while"
+    zoe.clock.ahead = access.LOCK + timedelta(seconds=1)
+    assert status(zoe, token, path, "PUT", json={"old": PASSWORD, "new": new}) == 204
+
+
 # --- the first start
 
 

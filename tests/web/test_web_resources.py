@@ -48,6 +48,7 @@ def test_pages_bring_everybody_once(showroom: Office) -> None:
 def test_runs_tell_what_became_of_the_records(showroom: Office) -> None:
     runs = showroom.get("/v1/runs?connection=crm")["items"]
     assert runs[-1]["counters"]["created"] == 5
+    assert runs[-1]["counters"]["seconds"] > 0
     results = showroom.get(f"/v1/runs/{runs[-1]['id']}/results")["items"]
     assert [r["what"] for r in results] == ["written"] * 5
     first = showroom.get(f"/v1/runs/{showroom.get('/v1/runs?connection=book')['items'][-1]['id']}/results?limit=3")

@@ -79,7 +79,7 @@ class NewPassword(Model):
     new: SecretStr = Field(max_length=access.LONGEST)
 
 
-@router.put("/current/password", status_code=204, **rule("self:write"), responses=responses(401, 403, 413, 422))
+@router.put("/current/password", status_code=204, **rule("self:write"), responses=responses(401, 403, 413, 422, 429))
 def change_own_password(here: Here, who: Who, note: Noted, body: NewPassword) -> None:
     """Change one's own password; all sessions end."""
     note.target = f"users/{who.name}"
