@@ -81,6 +81,10 @@ class Screen:
         """Who may not be mailed: {address: is it marked so}; "" for all of the person's mail."""
         return {}
 
+    def watched(self) -> int:
+        """Things of which each is looked at by a request of its own to see whether it changed."""
+        return 0
+
 
 def _iso(dates: list[Any]) -> str:
     return "{year:04}-{month:02}-{day:02}".format(**dates[0]) if dates else ""
@@ -230,6 +234,10 @@ class Suite(Sugar):
     def out(self, record: str) -> dict[str, bool]:
         (row,) = [row for row in self.box.rows() if row["id"] == record]
         return {address: bool(int(flag or 0)) for address, flag in row["emails"]}
+
+    def watched(self) -> int:
+        """Target lists: their members, now and then."""
+        return len(self.box.rows("ProspectLists"))
 
 
 class Suite8(Suite):
@@ -710,10 +718,14 @@ class Tryton(Screen):
     paths = ("/demo/", "/rpc/")
     fields = frozenset({"given", "surname", "emails", "phones", "groups"})
     lists = MULTIPLE | {"groups"}
-    kinds: Mapping[str, str] = {"emails": "email", "phones": "phone"}
+    kinds: Mapping[str, tuple[str, ...]] = {"emails": ("email",), "phones": ("phone", "mobile")}
 
     def __init__(self, clock: Clock) -> None:
         self.box: Any = TrytonSandbox(clock=clock)
+        store = self.box.store
+        (country,) = store.search("country.country", [["name", "=", PLACE["country"]]])
+        region = {"country": country, "code": "GB-ER", "name": PLACE["region"], "type": "state"}
+        store.create("country.subdivision", region)
 
     def cards(self) -> dict[str, Values]:
         names = {row["id"]: row["name"] for row in self.box.rows("party.category")}
@@ -731,9 +743,9 @@ class Tryton(Screen):
             if row["active"]
         }
 
-    def _children(self, party: int, kind: str) -> list[Any]:
+    def _children(self, party: int, types: tuple[str, ...]) -> list[Any]:
         rows = self.box.rows("party.contact_mechanism")
-        return [row for row in rows if row["party"] == party and row["type"] == kind and row["active"]]
+        return [row for row in rows if row["party"] == party and row["type"] in types and row["active"]]
 
     def add(self, values: Values) -> str:
         (record,) = self.box.seed([{"name": " ".join([*values["given"], *values["surname"]])}])
@@ -752,7 +764,7 @@ class Tryton(Screen):
                 if row["value"] not in values:
                     self.box.remove(row["id"], "party.contact_mechanism")
             new = [value for value in values if value not in [row["value"] for row in rows]]
-            made = [{"type": self.kinds[name], "value": value} for value in new]
+            made = [{"type": self.kinds[name][0], "value": value} for value in new]
             self.box.edit(record, contact_mechanisms=[["create", made]] if made else [])
 
     def remove(self, record: str) -> None:

@@ -270,6 +270,13 @@ def test_killed_at_a_boundary_of_a_typical_day(here: Street, name: str, point: s
     at_peace(world)
 
 
+def test_a_target_list_is_looked_into_now_and_then(here: Street) -> None:
+    """Found at random: a new group, and a run that failed meanwhile."""
+    world = SixWorld(here, OTHERS)
+    steps = [Enter("mail", ("groups",), also=("google", "phone")), Run("ledger", fault="lost_before", skip=7)]
+    at_peace(play(world, steps))
+
+
 # --- in any order ----------------------------------------------------------------------------------------------------
 
 
