@@ -100,7 +100,7 @@ def test_what_is_logged_beside_a_run_is_of_it(office: Desk, monkeypatch: pytest.
     report = sync(application.world(at=at), "crm")
     application.store.close()
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    warnings = [line for line in lines if line["logger"] == "app.engine.run"]
+    warnings = [line for line in lines if line["logger"] == "app.engine.leases"]
     assert {line["connection"] for line in warnings} == {"crm"}
     assert warnings[-1]["run"] == report.run
 
