@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import api, carddav, engine, latency, requests, throughput
+from benchmarks import api, carddav, engine, latency, page, requests, throughput
 from benchmarks.figure import Figure
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--sizes", default="1000,10000,100000", help="numbers of contacts, smallest first")
     parser.add_argument("--only", choices=["engine", "carddav", "requests", "daemon", *DAEMON], help="one part")
     parser.add_argument("--runs", type=int, default=3, help="paired runs against vdirsyncer")
+    parser.add_argument("--page", action="store_true", help="write the table of docs/figures.md as well")
     chosen = parser.parse_args()
     console = Console(stderr=True)
     figures = []
@@ -34,6 +35,8 @@ def main() -> int:
             figures.append(figure)
             console.print(f"[dim]{figure.name} {figure.n:,}: {figure.value:,.3g} {figure.unit}[/]")
     _keep(figures)
+    if chosen.page:
+        page.PAGE.write_text(page.rewritten(page.PAGE.read_text(), figures))
     _show(figures)
     return 1 if any(figure.held is False for figure in figures) else 0
 
@@ -53,7 +56,8 @@ def _parts(sizes: list[int], runs: int) -> Mapping[str, Callable[[], Iterator[Fi
 def _keep(figures: Sequence[Figure]) -> None:
     """In the file, in place of what was measured of the same before; what was not measured now stays."""
     new = {figure.name for figure in figures}
-    old = [row for row in json.loads(LATEST.read_text()) if row["name"] not in new]
+    before = json.loads(LATEST.read_text()) if LATEST.exists() else []
+    old = [row for row in before if row["name"] not in new]
     LATEST.write_text(json.dumps([*old, *(figure.as_json() for figure in figures)], indent=1) + "\n")
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from math import ceil
 from statistics import median
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 import httpx
 from starlette.responses import Response
@@ -41,9 +41,11 @@ FORM: Final = {"content-type": "application/x-www-form-urlencoded"}
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and its answer. at: seconds on the clock of this process when it came."""
+    """A request to a system and its answer. came, done: on the clock of this process, seconds."""
 
-    at: float
+    system: str
+    came: float
+    done: float
     method: str
     target: str
     headers: list[tuple[bytes, bytes]]
@@ -51,6 +53,10 @@ class Exchange:
     status: int
     answered: list[tuple[bytes, bytes]]
     answer: bytes
+
+    def says(self, number: str) -> bool:
+        """Does the request hold this number?"""
+        return number in _digits(unquote_plus(self.body.decode(errors="replace")))
 
 
 @dataclass
@@ -75,11 +81,11 @@ class Tape:
 class Taped:
     """ASGI middleware before a system."""
 
-    def __init__(self, app: ASGIApp, tape: Tape) -> None:
-        self.app, self.tape = app, tape
+    def __init__(self, name: str, app: ASGIApp, tape: Tape) -> None:
+        self.name, self.app, self.tape = name, app, tape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        at, asked, answer = time.perf_counter(), bytearray(), bytearray()
+        came, asked, answer = time.perf_counter(), bytearray(), bytearray()
         start: dict[str, Any] = {}
 
         async def heard() -> Message:
@@ -94,7 +100,7 @@ class Taped:
 
         await self.app(scope, heard, told)
         target = scope["raw_path"].decode() + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
-        asking = (at, scope["method"], target, scope["headers"], bytes(asked))
+        asking = (self.name, came, time.perf_counter(), scope["method"], target, scope["headers"], bytes(asked))
         self.tape.add(Exchange(*asking, start["status"], start["headers"], bytes(answer)))
 
 
@@ -113,20 +119,11 @@ class Street:
     tape: Tape = field(default_factory=Tape)
     addresses: dict[str, str] = field(default_factory=dict)
 
-    def shows(self, name: str, mail: str, number: str) -> bool:
-        """Does that system show this number of the person?"""
-        wanted = _digits(number)
-        return any(
-            wanted in map(_digits, values.get("phones", ()))
-            for values in self.screens[name].cards().values()
-            if mail in values.get("emails", ())
-        )
-
-    def change(self, name: str, mail: str, number: str) -> None:
-        """Somebody there enters another number."""
-        screen = self.screens[name]
-        record = next(id_ for id_, values in screen.cards().items() if mail in values["emails"])
-        screen.set(record, "phones", [number])
+    def find(self, name: str, mail: str) -> tuple[str, list[str]]:
+        """(record, digits of its numbers) of a person in that system."""
+        found = self.screens[name].cards().items()
+        record, values = next((id_, values) for id_, values in found if mail in values["emails"])
+        return record, [_digits(number) for number in values.get("phones", ())]
 
     def webhooks(self, name: str) -> Iterator[tuple[Mapping[str, str], bytes]]:
         """What the system sends of it: Mailchimp its signed form, the CRMs whatever their hook was made to say."""
@@ -153,7 +150,7 @@ def street(people: int) -> Iterator[tuple[Street, list[dict[str, Any]]]]:
     with contextlib.ExitStack() as stack:
         entries = []
         for name, screen in made.screens.items():
-            url = stack.enter_context(running(Taped(screen.box.app, made.tape)))
+            url = stack.enter_context(running(Taped(name, screen.box.app, made.tape)))
             own = {"name": name, "system": screen.system.name, "settings": screen.settings(url)}
             entries.append({**own, "approve": "auto", "every": "1d"})
         yield made, entries
@@ -204,16 +201,23 @@ class Passage:
 
 def pass_on(here: Street, source: str, n: int, edition: int) -> Passage:
     """One change, from its screen to the others."""
-    number, others = phone(n, edition), [name for name in here.screens if name != source]
+    wanted, others = _digits(phone(n, edition)), here.screens.keys() - {source}
+    record, _ = here.find(source, mail(n))
     here.tape.exchanges.clear()
+
+    def told() -> dict[str, float]:
+        """When each of the others had taken the number."""
+        return {e.system: e.done for e in here.tape.exchanges if e.system in others and e.says(wanted)}
+
     before = time.perf_counter()
-    here.change(source, mail(n), number)
+    here.screens[source].set(record, "phones", [phone(n, edition)])
     for headers, body in here.webhooks(source):
         httpx.post(here.addresses[source], content=body, headers=dict(headers)).raise_for_status()
-    here.tape.until(lambda: all(here.shows(name, mail(n), number) for name in others))
-    taken = time.perf_counter() - before
-    said = sorted([*here.tape.exchanges], key=lambda exchange: exchange.at)
-    return Passage(taken, said[0].at - before, bare(said))
+    here.tape.until(lambda: told().keys() == others)
+    end, said = max(told().values()), sorted(here.tape.exchanges, key=lambda exchange: exchange.came)
+    if lacking := [name for name in others if wanted not in here.find(name, mail(n))[1]]:
+        raise RuntimeError(f"{lacking} took {wanted} and do not show it")
+    return Passage(end - before, said[0].came - before, bare([e for e in said if e.came < end]))
 
 
 def bare(said: list[Exchange]) -> float:

@@ -127,7 +127,7 @@ class Sugar(Screen):
     """Groups are target lists."""
 
     system = sugarcrm.CONNECTOR
-    paths = ("/rest/",)
+    paths: tuple[str, ...] = ("/rest/",)
     fields = CRM | {"groups"}
     lists = frozenset({"emails", "groups"})
     late = frozenset({"groups"})
@@ -206,7 +206,7 @@ class Sugar(Screen):
 class Suite(Sugar):
     """SuiteCRM's older protocol."""
 
-    paths = ("/service/",)
+    paths: tuple[str, ...] = ("/service/",)
     late = frozenset()
     login = re.compile("method=login")
     columns: Mapping[str, tuple[str, ...]] = {**Sugar.columns, "organizations": ("account",)}
