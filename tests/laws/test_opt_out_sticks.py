@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import at_peace
 from opting import Opt, Subscribe, Unmark, opting, outs, sticks
 from steps import Add, Edit, Rename, Run, Settle, Step, newcomers, play, runs
+from test_crashes import nth
 from test_histories import share
 from world import LawWorld, marks
 
@@ -137,6 +139,24 @@ def test_a_write_whose_answer_was_lost_is_nobodys_word() -> None:
         play(world, [Run("crm"), Settle()])
         assert shows(world, "crm") == "withdrawn"
         assert [entry.actor for entry in entries(world)] == ["mail"]
+
+
+@pytest.mark.parametrize("at", ["crm", "mail"])
+def test_who_opts_out_at_a_record_of_ours_before_we_heard_of_it_is_heard(at: str) -> None:
+    """The answer to our create never came; by the time we find the record its person has said no."""
+    world = play(LawWorld(), [Add("book", ("phones",)), Run("book")])
+    assert world.run_killed(at, nth("push.written", 0)) == "push.written"
+    play(world, [Opt(at), Settle()])
+    assert shows(world, "mail") == shows(world, "crm") == "withdrawn"
+    sticks(world)
+
+
+def test_what_our_lost_create_said_is_nobodys_word() -> None:
+    world = play(LawWorld(), [Add("mail"), Opt("mail"), Run("mail")])
+    assert world.run_killed("crm", nth("push.written", 0)) == "push.written"
+    play(world, [Settle()])
+    assert shows(world, "crm") == "withdrawn"
+    assert [entry.actor for entry in entries(world)] == ["mail"]
 
 
 def test_a_status_column_that_arrives_changed_trips_the_brake() -> None:
