@@ -51,10 +51,10 @@ class Denied(Exception):
 
 
 class TooOften(Exception):
-    """Too many sign-ins, refused ones from one address or at one time. seconds: until the next is looked at."""
+    """Too many at one time, or from one address. seconds: until the next is looked at."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__("too many sign-ins; wait before the next one")
+    def __init__(self, seconds: float, words: str = "too many sign-ins; wait before the next one") -> None:
+        super().__init__(words)
         self.seconds = seconds
 
 

@@ -125,6 +125,15 @@ def _principal(store: Store, request: Request) -> Principal:
     return access.principal_of(store, token.strip())
 
 
+async def may_still(request: Request, permission: str) -> bool:
+    """May who made this request still do that? For answers that last."""
+    try:
+        who = await run_in_threadpool(_principal, ports_of(request).store, request)
+    except Denied:
+        return False
+    return who.may(permission)
+
+
 def _forbidden(who: Principal, permission: str) -> Response:
     return problems.problem(403, f"{who.name} may not do this with this token; it takes {permission}")
 

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from office import PASSWORD, Office
 from test_web_access import GUARDED, place, routes
 
-from app.store import audit, idempotency, overview, runs
+from app.store import audit, idempotency, overview, runs, tables
 from app.web.acts import KEPT
 from app.web.shield import MAX_BODY
 from connectors.errors import Unreachable
@@ -326,6 +326,44 @@ def test_a_stream_ends_with_the_server(office: Office) -> None:
         text = client.get(f"/v1/runs/{run}/events", headers={"authorization": f"Bearer {office.tokens['viewer']}"}).text
     assert text.startswith("event: progress")
     assert json.loads(text.split("data: ")[1])["progress"] == {"phase": "pull", "done": 3, "total": 10}
+
+
+def test_a_stream_ends_with_its_token(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.connect()
+    with office.store.begin() as unit:
+        run = runs.start(unit, office.connection("crm").id)
+    monkeypatch.setattr("app.web.api.runs.LOOK", 0.01)
+    told = 0
+
+    def progress(*arguments: Any) -> Any:
+        nonlocal told
+        told += 1
+        if told == 3:
+            with office.store.begin() as unit:
+                unit.db.execute(tables.tokens.update().values(revoked=unit.now))
+        return ["pull", told, 10]
+
+    monkeypatch.setattr(overview, "progress", progress)
+    with TestClient(office.app) as client:
+        headers = {"authorization": f"Bearer {office.tokens['viewer']}"}
+        text = client.get(f"/v1/runs/{run}/events", headers=headers).text
+    assert text.count("event: progress") == 3
+
+
+def test_only_so_many_runs_are_followed_at_a_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.connect()
+    with office.store.begin() as unit:
+        run = runs.start(unit, office.connection("crm").id)
+    headers = {"authorization": f"Bearer {office.tokens['viewer']}"}
+    office.stopping = True
+    with TestClient(office.app) as client:
+        for _ in range(3):  # who went makes room
+            monkeypatch.setattr("app.web.api.runs.STREAMS", 1)
+            assert client.get(f"/v1/runs/{run}/events", headers=headers).status_code == 200
+        monkeypatch.setattr("app.web.api.runs.STREAMS", 0)
+        refused = client.get(f"/v1/runs/{run}/events", headers=headers)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
+    assert "too many streams" in refused.json()["detail"]
 
 
 def test_progress_is_told_once_a_second_while_a_run_goes_on(office: Office) -> None:

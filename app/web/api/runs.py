@@ -10,13 +10,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from starlette.datastructures import State
 
+from app.engine.access import TooOften
 from app.engine.run import find
 from app.store import connections, overview
 from app.store.overview import Result
 from app.store.runs import Run
 from app.store.store import Unit
-from app.web.acts import Guarded, Here, ports_of, rule
+from app.web.acts import Guarded, Here, may_still, ports_of, rule
 from app.web.models import Number, Progress, RunInfo, run_info
 from app.web.paging import Cursor, Limit, Page, page, place
 from app.web.ports import Ports
@@ -27,6 +29,12 @@ LOOK: Final = 0.5
 """Seconds between two looks at a run that is watched."""
 ALIVE: Final = 15.0
 """Seconds after which a silent stream says that it is still there (proxies cut what is silent)."""
+
+WATCHING: Final = "runs:read"
+"""What it takes to follow a run, all the time."""
+STREAMS: Final = 100
+"""Runs that are followed at one time; each look costs a query or two."""
+RETRY: Final = 10.0
 
 
 @router.get("", **rule("runs:read"), responses=responses(401, 403, 404, 422))
@@ -113,10 +121,10 @@ def pair(found: Any, length: int) -> list[str] | None:
 
 @router.get(
     "/{id}/events",
-    **rule("runs:read"),
+    **rule(WATCHING),
     response_class=StreamingResponse,
     responses={
-        **responses(401, 403, 404, 422),
+        **responses(401, 403, 404, 422, 429),
         200: {
             "description": "Server-sent events: `progress` with a run as it is, `end` with it as it ended.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
@@ -124,10 +132,27 @@ def pair(found: Any, length: int) -> list[str] | None:
     },
 )
 async def watch_run(request: Request, id: Number) -> StreamingResponse:  # noqa: A002
-    """Follow a run while it happens."""
+    """Follow a run while it happens, for as long as the token is good."""
     here = ports_of(request)
     first = await run_in_threadpool(_detail, here, id)
-    return StreamingResponse(_events(request, here, first), media_type="text/event-stream")
+    return StreamingResponse(_in_turn(request.app.state, _events(request, here, first)), media_type="text/event-stream")
+
+
+def _in_turn(state: State, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    """One of so many streams at a time. Raises TooOften where there are enough."""
+    open_ = getattr(state, "streams", 0)
+    if open_ >= STREAMS:
+        raise TooOften(RETRY, "too many streams are open; close one, or try again in a while")
+
+    async def counted() -> AsyncIterator[str]:
+        state.streams = getattr(state, "streams", 0) + 1
+        try:
+            async for event in events:
+                yield event
+        finally:
+            state.streams -= 1
+
+    return counted()
 
 
 async def _events(request: Request, here: Ports, run: RunDetail) -> AsyncIterator[str]:
@@ -147,4 +172,6 @@ async def _events(request: Request, here: Ports, run: RunDetail) -> AsyncIterato
             return
         await asyncio.sleep(LOOK)
         silent += LOOK
+        if not await may_still(request, WATCHING):
+            return
         run = await run_in_threadpool(_detail, here, run.id)
