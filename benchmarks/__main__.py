@@ -47,7 +47,7 @@ def _parts(sizes: list[int], runs: int) -> Mapping[str, Callable[[], Iterator[Fi
         "engine": lambda: engine.measure(sizes),
         "carddav": lambda: carddav.measure(runs),
         "requests": requests.measure,
-        "latency": lambda: latency.measure(sizes[0]),
+        "latency": lambda: latency.measure(sizes[0], min(latency.CHANGES, sizes[0])),
         "api": lambda: api.measure(sizes),
         "throughput": lambda: throughput.measure(min(throughput.PEOPLE, sizes[0])),
     }
