@@ -300,8 +300,11 @@ def person(found: Mapping[str, Any]) -> None:
         purchases(found["purchases"])
     if found["conflicts"]:
         conflicts([{**c, "name": "", "at": None} for c in found["conflicts"]])
-    rows = [[c["at"], c["by"], c["path"] or "(all)", _short(c["before"]), _short(c["after"])] for c in found["history"]]
-    table("\nHistory", ["when", "who", "what", "before", "after"], rows)
+    rows = [
+        [c["at"], c["by"], c["path"] or "(all)", _short(c["before"]), _short(c["after"]), c["reason"]]
+        for c in found["history"]
+    ]
+    table("\nHistory", ["when", "who", "what", "before", "after", "why"], rows)
 
 
 def consent(found: Mapping[str, Any]) -> None:

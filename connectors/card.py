@@ -34,7 +34,7 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -325,7 +325,7 @@ class Equivalence:
         if field == "addresses":
             return fold(value)
         if field == "groups":
-            return value.strip().casefold()
+            return group_key(value)
         return value.strip().replace("\r\n", "\n")
 
     def element_key(self, field: str, element: Element) -> Hashable:
@@ -369,6 +369,18 @@ def phone_key(number: str, region: str | None = None) -> str:
 def email_key(address: str) -> str:
     """The address without `mailto:`, blanks and case."""
     return address.strip().removeprefix("mailto:").casefold()
+
+
+def group_key(name: str) -> str:
+    """The name of a group without case, and blanks as one each: however it is written, it is one group."""
+    return " ".join(name.split()).casefold()
+
+
+def group_names(card: Card) -> Iterator[str]:
+    """The names of the groups that this person is in, as the card writes them."""
+    for element in card.get("groups", {}).values():
+        if isinstance(name := element.get("name"), str) and name.strip():
+            yield name
 
 
 @lru_cache(maxsize=8_192)

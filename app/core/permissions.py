@@ -17,6 +17,7 @@ OPERATOR: Final = VIEWER | {
     "connections:operate",
     "people:write",
     "people:export",
+    "groups:write",
     "plans:write",
     "conflicts:write",
     "refused:write",

@@ -12,7 +12,7 @@ from app.core import consent, identity
 from app.engine import consents
 from app.engine.suppression import hashed
 from app.engine.world import World, policy_of
-from app.store import connections, idempotency, journal, links, outbox, people, purchases, runs, suppressions
+from app.store import connections, groups, idempotency, journal, links, outbox, people, purchases, runs, suppressions
 from app.store import consents as ledger
 from app.store.connections import Connection
 from app.store.links import Link
@@ -119,7 +119,14 @@ def everything(world: World, uid: str) -> dict[str, Any]:
                 for x in held
             ],
             "history": [
-                {"at": c.at, "by": c.actor, "path": journal.pointer(c.path), "before": c.before, "after": c.after}
+                {
+                    "at": c.at,
+                    "by": c.actor,
+                    "path": journal.pointer(c.path),
+                    "before": c.before,
+                    "after": c.after,
+                    "reason": c.reason,
+                }
                 for c in journal.history(unit, person.id)
             ],
             "conflicts": [
@@ -195,6 +202,7 @@ def erase(world: World, uid: str, actor: str) -> list[Step]:
         cards = [person.card, *(link.seen for link in held)]
         suppressions.add(unit, _hashes(unit, world, cards))
         people.update(unit, [replace(person, rev=person.rev + 1, state="erased", card={})], {person.id: ()})
+        groups.forget(unit, person.id)
         links.save(unit, [replace(link, seen={}, sent={}, digest=None, prior=None, consents=None) for link in held])
         journal.erase(unit, person.id)
         journal.append(unit, [journal.Change(person.id, (), None, None, actor)])

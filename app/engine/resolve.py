@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -183,16 +183,25 @@ def _edited(card: Card, values: Mapping[Path, Any]) -> Card:
 
 def store_edit(unit: Unit, world: World, person: Person, card: Card, actor: str) -> Person:
     """The person has this card from now on; everybody is owed it."""
-    before, after = leaves(person.card), leaves(card)
+    return store_edits(unit, world, [(person, card)], actor)[0]
+
+
+def store_edits(
+    unit: Unit, world: World, edits: Sequence[tuple[Person, Card]], actor: str, reason: str | None = None
+) -> list[Person]:
+    """These persons have these cards from now on; of those who live, everybody is owed it. reason: what is done to all
+    of them at once."""
     rows = [
-        journal.Change(person.id, path, before.get(path), after.get(path), actor)
+        journal.Change(person.id, path, before.get(path), after.get(path), actor, reason=reason)
+        for person, card in edits
+        for before, after in [(leaves(person.card), leaves(card))]
         for path in sorted({*before, *after})
         if before.get(path) != after.get(path)
     ]
-    changed = replace(person, rev=person.rev + 1, card=card)
-    people.update(unit, [changed], {person.id: identity.keys_of(card, world.eq)})
+    changed = [replace(person, rev=person.rev + 1, card=card) for person, card in edits]
+    people.update(unit, changed, {person.id: identity.keys_of(person.card, world.eq) for person in changed})
     journal.append(unit, rows)
-    outbox.owe(unit, connections.receivers(unit, None), [person.id])
+    outbox.owe(unit, connections.receivers(unit, None), [person.id for person in changed if person.state == "live"])
     return changed
 
 

@@ -1,16 +1,14 @@
-"""Looking through the store, a page at a time: persons, groups, histories, conflicts."""
+"""Looking through the store, a page at a time: persons, histories, conflicts."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
+from app.store import groups
 from app.store.journal import Change, Conflict, path_of
 from app.store.people import Person, State, fits
 from app.store.store import Unit
@@ -44,54 +42,13 @@ def persons(
     if text:
         query = query.where(fits(unit, text, found_by))
     if group:
-        names, name = _groups(unit)
-        wanted = [spelled for spelled, _ in _spellings(unit) if spelled.strip().casefold() == group.strip().casefold()]
-        query = query.where(sa.exists().select_from(names).where(name.in_(wanted)))
+        query = query.where(groups.bearing(unit, group))
     if connection is not None:
         here = sa.and_(links.c.connection_id == connection, links.c.person_id == people.c.id, links.c.state == "live")
         query = query.where(sa.exists().where(here))
     if since is not None:
         query = query.where(people.c.updated >= since)
     return [Found(Person(*row[:5]), row[5]) for row in unit.db.execute(query.order_by(people.c.id).limit(limit))]
-
-
-# --- groups
-
-
-def groups(unit: Unit) -> list[tuple[str, int]]:
-    """The groups that living persons are in, by name, with how many. However a name is written, it is one group; it
-    is shown as most write it."""
-    written: dict[str, Counter[str]] = {}
-    for name, number in _spellings(unit):
-        written.setdefault(name.strip().casefold(), Counter())[name] += number
-    found = [(max(names, key=lambda n: (names[n], n)).strip(), names.total()) for names in written.values()]
-    return sorted(found, key=lambda group: group[0].casefold())
-
-
-def _spellings(unit: Unit) -> list[tuple[str, int]]:
-    """Every way in which a group's name is written, and how often."""
-    names, name = _groups(unit)
-    query = (
-        sa.select(name, sa.func.count())
-        .select_from(people.join(names, sa.true()))
-        .where(people.c.state == "live", name.is_not(None))
-        .group_by(name)
-    )
-    return [(str(row[0]), row[1]) for row in unit.db.execute(query)]
-
-
-def _groups(unit: Unit) -> tuple[Any, sa.ColumnElement[str]]:
-    """The groups of a person's card as rows, and the column with the name."""
-    card = sa.type_coerce(people.c.card, sa.Text)
-    if unit.sqlite:
-        listed: Any = sa.func.json_each(card, "$.groups").table_valued(
-            "key", "value", name="card_groups", joins_implicitly=True
-        )
-        return listed, sa.func.json_extract(listed.c.value, "$.name")
-    listed = sa.func.jsonb_each(sa.cast(card, JSONB)["groups"]).table_valued(
-        "key", "value", name="card_groups", joins_implicitly=True
-    )
-    return listed.render_derived(), sa.cast(listed.c.value, JSONB)["name"].astext
 
 
 # --- what happened

@@ -18,7 +18,8 @@ from connectors.card import Path
 @dataclass(frozen=True, slots=True)
 class Change:
     """One row of the journal. path: () is the whole person. connection_id: whose side it came from, None: ours.
-    at: when it was done there, as far as the remote told, else when we heard of it."""
+    at: when it was done there, as far as the remote told, else when we heard of it. reason: what was done to many at
+    once (a group was renamed), None: it was done to this person."""
 
     person_id: int
     path: Path
@@ -28,6 +29,7 @@ class Change:
     connection_id: int | None = None
     run_id: int | None = None
     at: datetime | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def append(unit: Unit, rows: Sequence[Change]) -> None:
                 "run_id": row.run_id,
                 "actor": row.actor,
                 "at": row.at or unit.now,
+                "reason": row.reason,
             }
             for row in rows
         ],
@@ -84,12 +87,15 @@ def history(unit: Unit, person: int) -> list[Change]:
 
 
 def last_change(unit: Unit, person: int, at: Path) -> tuple[int | None, datetime] | None:
-    """Who changed this value (or element, or anything in it) last and when: (connection, moment)."""
+    """Who changed this value (or element, or anything in it) last and when: (connection, moment). Of the whole person,
+    who did something to them; what was done to many at once is no edit of each."""
     place = pointer(at)
+    own = () if at else (changes.c.reason.is_(None),)
     query = (
         sa.select(changes.c.connection_id, changes.c.at)
         .where(
             changes.c.person_id == person,
+            *own,
             sa.or_(
                 changes.c.path.in_([place, ""]),
                 changes.c.path.startswith(place + "/", autoescape=True),

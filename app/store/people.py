@@ -8,6 +8,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from app.store import groups
 from app.store.store import Unit
 from app.store.tables import keys, people
 from connectors.card import Card, full_name
@@ -69,6 +70,7 @@ def by_keys(unit: Unit, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, st
 def insert(unit: Unit, persons: Sequence[Person], found_by: Mapping[int, Iterable[tuple[str, str]]]) -> None:
     """New persons, with their keys."""
     unit.insert(people, [_row(unit, person) for person in persons])
+    groups.ensure(unit, ((person.id, person.card) for person in persons))
     _add_keys(unit, found_by)
 
 
@@ -79,6 +81,7 @@ def update(unit: Unit, persons: Sequence[Person], found_by: Mapping[int, Iterabl
     rows = [{"this": row.pop("id"), **row} for row in (_row(unit, person) for person in persons)]
     columns: dict[str, sa.BindParameter[object]] = {name: sa.bindparam(name) for name in rows[0] if name != "this"}
     unit.db.execute(sa.update(people).where(people.c.id == sa.bindparam("this")).values(columns), rows)
+    groups.ensure(unit, ((person.id, person.card) for person in persons))
     unit.db.execute(sa.delete(keys).where(unit.among(keys.c.person_id, [person.id for person in persons])))
     _add_keys(unit, found_by)
 

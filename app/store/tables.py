@@ -125,6 +125,26 @@ keys = Table(
     sqlite_with_rowid=False,
 )
 
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("uid", String(64), nullable=False, unique=True),
+    Column("rev", Integer, nullable=False),
+    Column("name", Text, nullable=False, comment="as it was first written, or as it was renamed"),
+    Column("key", String(320), nullable=False, unique=True, comment="the name, folded: it is one group per key"),
+    Column("person_id", Id, ForeignKey("people.id", ondelete="SET NULL"), comment="on whose card the name first stood"),
+    Column("created", Moment, nullable=False),
+)
+
+group_aliases = Table(
+    "group_aliases",
+    metadata,
+    Column("uid", String(64), primary_key=True, comment="of a group that was joined with another"),
+    Column("group_id", Id, ForeignKey("groups.id", ondelete="CASCADE"), nullable=False),
+    sqlite_with_rowid=False,
+)
+
 links = Table(
     "links",
     metadata,
@@ -202,6 +222,7 @@ changes = Table(
     Column("run_id", Integer),
     Column("actor", String(64), nullable=False),
     Column("at", Moment, nullable=False),
+    Column("reason", Text, comment="where it was done to many at once: what; null: to this person"),
     Index(None, "person_id", "id"),
     Index(None, "run_id", "id"),
     sqlite_autoincrement=True,  # a number is never given twice: who follows the table by it would miss one

@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.store import outbox
+from app.store import groups, outbox
 from app.store.store import Store
 from app.store.tables import metadata
 from connectors.card import card_of
@@ -132,6 +132,39 @@ def test_creates_that_were_on_their_way_survive_an_upgrade(engine: sa.Engine) ->
     downgrade(engine, "0005")
     with engine.begin() as connection:
         assert json.loads(connection.execute(sa.text("SELECT card FROM pushes")).scalar_one()) == card
+
+
+def test_the_groups_of_the_cards_become_objects(engine: sa.Engine) -> None:
+    """One for each, however it is written, by its first spelling; the names of no others."""
+    upgrade(engine)
+    downgrade(engine, "0006")
+    long = "Long " * 100
+    cards: list[dict[str, Any]] = [
+        {"groups": {"1": {"name": "Friends "}, "2": {"name": long}}},
+        {"groups": {"x": {"name": "fRIENDS"}, "y": {"name": "Best  customers"}, "z": {}}},
+        {"groups": {"x": {"name": "best customers"}, "y": {"name": long.upper()}}},
+        {"notes": {"1": {"note": 'the "groups" of the old'}}},
+    ]
+    row = "INSERT INTO people (id, uid, rev, state, name, card, updated) VALUES (:id, :uid, 1, 'live', '', :card, 1)"
+    with engine.begin() as connection:
+        for number, card in enumerate(cards, 1):
+            connection.execute(sa.text(row), {"id": number, "uid": f"u{number}", "card": json.dumps(card)})
+    upgrade(engine)
+    store = _store(engine.url.render_as_string(hide_password=False))
+    with store.begin() as unit:
+        found = groups.listing(unit)
+        assert [(g.name, g.rev, g.person_id) for g in found] == [
+            ("Best  customers", 1, 2),
+            ("Friends", 1, 1),
+            (long.strip(), 1, 1),
+        ]
+        assert len({g.uid for g in found}) == 3
+        assert groups.sizes(unit, found) == {g.id: 2 for g in found}
+        groups.ensure(unit, enumerate(cards, 1))
+        assert groups.listing(unit) == found, "the migration and the code fold names alike"
+    store.close()
+    downgrade(engine, "0006")
+    assert upgrade(engine)
 
 
 def test_a_broken_migration_leaves_nothing_behind(engine: sa.Engine) -> None:

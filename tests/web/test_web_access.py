@@ -27,15 +27,15 @@ OPEN = {"sign_in", "healthz", "readyz", "start_consent", "finish_consent", "ente
 ROLE_OF = {
     "viewer": {
         "show_session", "sign_out", "change_own_password", "list_systems", "list_connections", "show_connection",
-        "preview_mapping", "list_groups", "list_members", "list_people", "list_history", "show_lineage", "show_consent",
-        "list_purchases", "list_consent", "plan_erasure", "show_person", "list_plans", "show_plan", "list_items",
-        "list_runs", "show_run", "list_results", "watch_run", "list_conflicts", "show_conflict", "list_refused",
+        "preview_mapping", "list_groups", "show_group", "list_members", "list_people", "list_history", "show_lineage",
+        "show_consent", "list_purchases", "list_consent", "plan_erasure", "show_person", "list_plans", "show_plan",
+        "list_items", "list_runs", "show_run", "list_results", "watch_run", "list_conflicts", "show_conflict", "list_refused",
     },
     "operator": {
         "list_tokens", "make_token", "revoke_token", "check_connection", "pause_connection", "resume_connection",
         "sync_connection", "release_losses", "retry_connection", "record_consent", "export_data", "edit_person",
         "make_plan", "approve_plan", "reject_plan", "resolve_conflict", "resolve_conflicts", "retry_refused",
-        "ignore_refused", "inspect_import", "run_import", "export_people",
+        "rename_group", "remove_group", "ignore_refused", "inspect_import", "run_import", "export_people",
     },
     "admin": {
         "list_users", "add_user", "show_user", "change_user", "remove_user", "create_connection", "change_connection",

@@ -29,10 +29,15 @@ def test_everything_is_found_there_too(office: Office) -> None:
         office.add(number, groups={"1": {"name": "Friends"}})
     office.add(9, notes={"1": {"note": "x" * 100_001}})
     office.round()
-    assert office.get("/v1/groups") == [{"name": "Friends", "people": 3}]
-    page = office.get("/v1/groups/members?group=friends&limit=2")
+    (group,) = office.get("/v1/groups?name=FRIEND")["items"]
+    assert (group["name"], group["people"]) == ("Friends", 3)
+    members = f"/v1/groups/{group['id']}/members"
+    page = office.get(f"{members}?limit=2")
     assert len(page["items"]) == 2
-    assert len(office.get(f"/v1/groups/members?group=friends&cursor={page['next']}")["items"]) == 1
+    assert len(office.get(f"{members}?cursor={page['next']}")["items"]) == 1
+    changed = office("PATCH", f"/v1/groups/{group['id']}", json={"name": "Fans"}, headers={"if-match": '"1"'})
+    assert (changed.json()["name"], changed.json()["people"]) == ("Fans", 3)
+    assert len(office.get("/v1/people?group=fans")["items"]) == 3
     assert len(office.get("/v1/people?search=doe1&connection=crm&updated_since=2020-01-01T00:00:00Z")["items"]) == 1
     uid = office.person()["uid"]
     assert office.get(f"/v1/people/{uid}/history")["items"]

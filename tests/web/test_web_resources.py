@@ -27,12 +27,6 @@ def test_people_are_found_and_read(showroom: Office) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_a_group_is_one_however_it_is_written(showroom: Office) -> None:
-    assert showroom.get("/v1/groups") == [{"name": "friends", "people": 5}]
-    assert len(showroom.get("/v1/groups/members?group=FRIENDS")["items"]) == 5
-    assert showroom.get("/v1/groups/members?group=foes")["items"] == []
-
-
 def test_pages_bring_everybody_once(showroom: Office) -> None:
     seen, cursor = [], ""
     while True:

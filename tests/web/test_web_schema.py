@@ -35,7 +35,7 @@ CHECKS = [
 ]
 LEFT_OUT = {"sign_out", "revoke_token", "watch_run"}
 """They would end this test's own session, or not end."""
-FINAL = {"erase_person", "remove_connection", "remove_user"}
+FINAL = {"erase_person", "remove_group", "remove_connection", "remove_user"}
 """Of what is there they leave nothing for the others."""
 
 HERE: dict[str, str] = {}
@@ -47,10 +47,11 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     made = Office(tmp_path_factory.mktemp("schema") / "home", raising=False)
     made.connect(book=Policy(ask=True), crm=Policy(ask=True))
     for number in range(3):
-        made.add(number)
+        made.add(number, groups={"1": {"name": "Friends"}})
     made.add(9, notes={"1": {"note": "x" * 100_001}})
     made.round()
     HERE["uid"] = made.person()["uid"]
+    HERE["group"] = made.get("/v1/groups")["items"][0]["id"]
     settings = {"url": "http://127.0.0.1:9", "username": "ann", "access_key": "x"}
     made.post("/v1/connections", {"name": "form", "system": "vtiger", "settings": settings})
     HERE["ticket"] = made.post("/v1/connections/form/consent")["url"].rpartition("/")[2]
@@ -83,11 +84,11 @@ def test_the_document_is_true(office: Office, operations: dict[str, Any], name: 
             there = {
                 "uid": HERE["uid"],
                 "name": "viewer" if kind == "users" else "crm",
-                "id": HERE["refused"] if kind == "refused" else 1,
+                "id": {"refused": HERE["refused"], "groups": HERE["group"]}.get(kind, 1),
                 "ticket": HERE["ticket"],
             }
             case.path_parameters = {key: there[key] for key in case.path_parameters or {}}
-        if name == "edit_person":
+        if name in ("edit_person", "rename_group"):
             case.headers = {**(case.headers or {}), "If-Match": "*"}
         case.headers = {**(case.headers or {}), "Authorization": f"Bearer {office.tokens['admin']}"}
         case.call_and_validate(checks=CHECKS)

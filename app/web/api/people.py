@@ -20,6 +20,7 @@ from app.store.journal import Change, path_of, pointer
 from app.store.people import Person
 from app.store.store import Unit
 from app.web.acts import Guarded, Here, Noted, Who, rule
+from app.web.etags import ETAG, revision
 from app.web.models import Card, Model, Moment, Pointer, Uid
 from app.web.paging import Cursor, Limit, Page, page, place
 from app.web.problems import Failure, responses
@@ -130,6 +131,10 @@ class ChangeInfo(BaseModel):
     path: str = Field(description="A JSON pointer; empty: the whole person.")
     before: Any
     after: Any
+    reason: str | None = Field(
+        description="What was done to many at once; null: it was done to this person.",
+        examples=["the group Customers was renamed to Clients"],
+    )
 
 
 def _change(change: Change, names: dict[int, str]) -> ChangeInfo:
@@ -141,6 +146,7 @@ def _change(change: Change, names: dict[int, str]) -> ChangeInfo:
         path=pointer(change.path),
         before=change.before,
         after=change.after,
+        reason=change.reason,
     )
 
 
@@ -332,11 +338,6 @@ def _exact(here: Here, uid: str) -> Person:
         return person_of(unit, uid)
 
 
-ETAG: dict[int | str, dict[str, Any]] = {
-    200: {"headers": {"ETag": {"description": "The revision.", "schema": {"type": "string"}}}}
-}
-
-
 @router.get(
     "/{uid:path}",
     **rule("people:read"),
@@ -408,20 +409,10 @@ def edit_person(
         raise Failure(428, "send the ETag of the person as you read it: If-Match")
     note.detail = {"paths": sorted(body.values)[:100]}
     _exact(here, uid)
-    person = resolve.edit(here.world(), uid, _values(body.values), who.name, rev=_rev(if_match))
+    person = resolve.edit(here.world(), uid, _values(body.values), who.name, rev=revision(if_match))
     response.headers["etag"] = _etag(person)
     with here.store.read() as unit:
         return _person(unit, person)
-
-
-def _rev(etag: str) -> int | None:
-    """The revision of an ETag; None for *: whatever it is."""
-    if etag.strip() == "*":
-        return None
-    found = re.fullmatch(r'"(\d{1,18})"', etag.strip())
-    if found is None:
-        raise Failure(412, "this is no ETag of this person; read it again")
-    return int(found[1])
 
 
 def _values(given: dict[str, Any]) -> dict[Path, Any]:
