@@ -6,7 +6,7 @@ Sources: `vcard-carddav` and `observed-live-others` are the protocol notes this 
 How
 - Discovery (RFC 6764, RFC 6352 section 7): the typed URL, else /.well-known/carddav; current-user-principal;
   addressbook-home-set; the address books in it. DNS SRV records are not asked (the standard library cannot). The
-  result is kept in the cursor, so that later runs ask for nothing of it.
+  result is kept in the cursor, and remembered for runs that only write: later runs ask for nothing of it.
 - Delta by sync-collection (RFC 6578): one request when nothing changed. Without it: the ctag, and where that moved, a
   listing of ETags that is complete and so proves deletions.
 - Up to 100 changed cards are read at once and given in full; of more only names and ETags are listed.

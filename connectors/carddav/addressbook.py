@@ -11,9 +11,10 @@ from connectors.carddav import dav, mapping
 from connectors.carddav.client import Client, Stored, strong
 from connectors.carddav.discovery import Book, discover
 from connectors.carddav.mapping import Contact, GroupCard, Groups, Unreadable
-from connectors.contract import Record, batched
+from connectors.contract import Context, Record, batched
 from connectors.errors import Missing, Refused, Stale, Unreachable
 
+FOUND: Final = "found"
 BATCH: Final = 100
 """Cards per multiget. On Radicale and Xandikos 100 to 200 are fastest per card; larger ones only need more memory."""
 TRIES: Final = 3
@@ -21,20 +22,28 @@ TRIES: Final = 3
 
 
 class AddressBook:
-    """The address book of a connection. It is looked for, and its group cards are asked for, when first needed.
+    """The address book of a connection. It is looked for, and its group cards are asked for, when first needed; where
+    it was found is remembered from run to run.
 
     wanted: which one, by display name or path; None: the only one.
     """
 
-    def __init__(self, client: Client, wanted: str | None) -> None:
-        self._client, self._wanted = client, wanted
-        self._book: Book | None = None
+    def __init__(self, client: Client, wanted: str | None, context: Context) -> None:
+        self._client, self._wanted, self._remember = client, wanted, context.remember
+        known = context.memory.get(FOUND, {})
+        self._book = Book.load(known["book"]) if known.get("account") == self.account else None
         self._groups: Groups | None = None
         self._index: mapping.Index = {}
+
+    @property
+    def account(self) -> list[str | None]:
+        """What it was looked for by: with other settings it may be another one."""
+        return [self._client.url, self._client.username, self._wanted]
 
     def discover(self) -> Book:
         """Look for it anew."""
         self._book = discover(self._client, self._wanted)
+        self._remember(FOUND, {"account": self.account, "book": self._book.dump()})
         return self._book
 
     def recall(self, book: Book, groups: Groups) -> None:
@@ -97,7 +106,7 @@ class AddressBook:
             told = gone.union(stored.href for stored in answers)
             answers += self._singly(href for href in batch if dav.path_of(href) not in told)
             if not answers:
-                self._still_there()
+                self.still_there()
             yield from answers
 
     def _together(self, hrefs: Sequence[str]) -> tuple[list[Stored], set[str]]:
@@ -112,7 +121,8 @@ class AddressBook:
             with contextlib.suppress(Missing):
                 yield self._client.get(self.book.url, href)
 
-    def _still_there(self) -> None:
+    def still_there(self) -> None:
+        """Raises Unreachable where the address book itself is gone."""
         try:
             self._client.ctag(self.book.url)
         except Missing as missing:
@@ -146,7 +156,7 @@ class AddressBook:
         except (Refused, dav.Malformed):
             return None
         except Missing:
-            self._still_there()
+            self.still_there()
             return None
         resources = ((stored.href, mapping.parsed(stored.text, stored.etag)) for stored in answers)
         return {href: group for href, group in resources if isinstance(group, GroupCard)}

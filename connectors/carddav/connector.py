@@ -62,9 +62,8 @@ class CardDAV:
     capabilities = Capabilities(fields=mapping.FIELDS, tombstones=True, conditional=True, batch=1)
 
     def __init__(self, settings: CardDAVSettings, context: Context) -> None:
-        self._settings = settings
         self._client = Client(settings, context)
-        self._book = AddressBook(self._client, settings.address_book)
+        self._book = AddressBook(self._client, settings.address_book, context)
         self._writer = Writer(self._client, self._book, Kept(context))
 
     def fit(self, card: Card, held: Card | None) -> Card:
@@ -88,20 +87,17 @@ class CardDAV:
         label = f"{book.name} of {self._client.username or 'nobody'} at {where.netloc}" + (server and f" ({server})")
         return Account(label, tuple(_notes(book)), server_time(answer))
 
-    def _account(self) -> list[str | None]:
-        return [self._client.url, self._client.username, self._settings.address_book]
-
     # --- what changed ------------------------------------------------------------------------------------------
 
     def changes(self, cursor: Any | None) -> Iterator[Page]:
         if cursor is None:
-            state = Cursor(self._account(), self._book.discover())
+            state = Cursor(self._book.account, self._book.discover())
         else:
             try:
                 state = Cursor.load(cursor)
             except (KeyError, TypeError):
                 raise CursorExpired("the cursor was made by another version of this connector") from None
-            if state.account != self._account():
+            if state.account != self._book.account:
                 raise CursorExpired("the settings name another address book now")
         self._book.recall(state.book, state.groups)
         try:

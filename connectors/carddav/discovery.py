@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -43,6 +43,11 @@ class Book:
 
     def dump(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any]) -> Book | None:
+        """What was dumped; None where another version of this connector did."""
+        return cls(**dumped) if dumped.keys() == {field.name for field in fields(cls)} else None
 
 
 def discover(client: Client, wanted: str | None) -> Book:

@@ -98,7 +98,11 @@ class Writer:
     def _one(self, push: Push) -> Sent | Record | Error:
         try:
             return self._delete(push) if push.card is None else self._put(push, push.card)
-        except (Refused, Stale, Missing, Uncertain) as error:
+        except (Refused, Missing) as error:
+            if push.held is None:
+                self._book.still_there()  # it is where it was found once, perhaps long ago
+            return error
+        except (Stale, Uncertain) as error:
             return error
 
     def _put(self, push: Push, card: Card) -> Sent | Record:

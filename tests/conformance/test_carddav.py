@@ -243,6 +243,28 @@ def test_a_removed_address_book_is_not_an_empty_one(server: servers.Server, book
         list(remote.connector.changes(None))
 
 
+def test_where_the_book_is_is_remembered_for_runs_that_only_write(remote: Remote) -> None:
+    remote.pull()
+    remote.open()
+    remote.requests.clear()
+    remote.create(ANNA)
+    assert remote.requests["PROPFIND"] == 0
+    remote.settings = {**remote.settings, "address_book": remote.connector._book.book.name}
+    remote.open()
+    remote.requests.clear()
+    remote.create(ANNA)
+    assert remote.requests["PROPFIND"] > 0, "with other settings it could be another one"
+
+
+def test_a_book_that_has_gone_since_it_was_found_ends_the_run(remote: Remote, server: servers.Server) -> None:
+    remote.pull()
+    gone = remote.connector._book.book.url
+    server.ask("DELETE", gone)
+    remote.open()
+    with pytest.raises(Unreachable, match="no longer there"):
+        remote.create(ANNA)
+
+
 def test_reading_what_is_not_there(server: servers.Server, book: str, remote: Remote) -> None:
     there = server.put("1.vcf", vcard("uid-1"), book)
     missing = there.replace("1.vcf", "2.vcf")
