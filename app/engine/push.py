@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from app.core.align import align
@@ -37,13 +37,15 @@ STEP = 200
 @dataclass(frozen=True, slots=True)
 class Task:
     """One write: of a person to a record (link None: to be created; owed None: to be deleted). alone: the only one
-    that this person is owed here. consents: the places for consent that must be written with it."""
+    that this person is owed here. consents: the places for consent that must be written with it. since: when the person
+    was last owed here before it."""
 
     person: Person
     link: Link | None
     owed: Owed | None
     alone: bool = True
     consents: Sequence[Consent] = ()
+    since: datetime | None = None
 
     @property
     def ref(self) -> str:
@@ -203,7 +205,8 @@ def _promise(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
         if task.owed is not None:
             promised[task.person.id][task.link.remote_id if task.link else ""] = _wrote(task)
     outbox.promise(unit, session.id, promised)
-    return prepared.tasks
+    since = {push.person_id: push.since for push in due}
+    return [replace(task, since=since[task.person.id]) for task in prepared.tasks]
 
 
 def _write(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -> bool:
@@ -388,8 +391,9 @@ def link_of(
 
 
 def _level(session: Session, unit: Unit, task: Task) -> Settled:
-    """The push is done, unless the person changed again meanwhile or has more records here."""
-    if task.alone and outbox.settle_unchanged(unit, session.id, task.person.id, task.person.rev):
+    """The push is done, unless the person changed or was owed again meanwhile, or has more records here."""
+    assert task.since is not None
+    if task.alone and outbox.settle_unchanged(unit, session.id, task.person.id, task.person.rev, task.since):
         return "done"
     outbox.mark_owed(unit, session.id, [task.person.id])
     return "owed"

@@ -27,10 +27,11 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A push that is due. attempts: how often it failed so far. sent_at: when it went out, where its outcome is
-    unknown; sent: what went out then."""
+    """A push that is due. since: when it was last owed. attempts: how often it failed so far. sent_at: when it went
+    out, where its outcome is unknown; sent: what went out then."""
 
     person_id: int
+    since: datetime
     attempts: int
     sent_at: datetime | None
     sent: Sent
@@ -58,11 +59,21 @@ def owe(unit: Unit, connections: Iterable[int], persons: Iterable[int]) -> None:
     ]
     unit.upsert(pushes, rows, ignore=True)
     if rows:
+        aside = pushes.c.state == "aside"
         here = pushes.c.connection_id.in_({row["connection_id"] for row in rows})
         unit.db.execute(
             sa.update(pushes)
-            .where(unit.among(pushes.c.person_id, {row["person_id"] for row in rows}), here, pushes.c.state == "aside")
-            .values(state="owed", attempts=0, reason=None, since=unit.now)
+            .where(
+                unit.among(pushes.c.person_id, {row["person_id"] for row in rows}),
+                here,
+                pushes.c.state.in_(["aside", "sent"]),
+            )
+            .values(
+                state=sa.case((aside, "owed"), else_=pushes.c.state),
+                attempts=sa.case((aside, 0), else_=pushes.c.attempts),
+                reason=None,
+                since=unit.now,  # what is on its way by now does not settle it (`settle_unchanged`)
+            )
         )
 
 
@@ -86,12 +97,12 @@ def _is(connection: int, person: sa.ColumnElement[int] | int) -> sa.ColumnElemen
 def due(unit: Unit, connection: int, state: State, *, after: int = 0, limit: int = 200) -> list[Due]:
     """Pushes in this state, by person, after that one."""
     query = (
-        sa.select(pushes.c.person_id, pushes.c.attempts, pushes.c.sent_at, pushes.c.sent)
+        sa.select(pushes.c.person_id, pushes.c.since, pushes.c.attempts, pushes.c.sent_at, pushes.c.sent)
         .where(pushes.c.connection_id == connection, pushes.c.state == state, pushes.c.person_id > after)
         .order_by(pushes.c.person_id)
         .limit(limit)
     )
-    return [Due(row.person_id, row.attempts, row.sent_at, _sent(row.sent)) for row in unit.db.execute(query)]
+    return [Due(row.person_id, row.since, row.attempts, row.sent_at, _sent(row.sent)) for row in unit.db.execute(query)]
 
 
 def _sent(stored: dict[str, list[Any]] | None) -> Sent:
@@ -147,13 +158,15 @@ def release(unit: Unit, person: int) -> set[int]:
 _SETTLE_UNCHANGED = sa.delete(pushes).where(
     pushes.c.connection_id == sa.bindparam("connection"),
     pushes.c.person_id == sa.bindparam("person"),
+    pushes.c.since == sa.bindparam("since"),
     sa.exists().where(people.c.id == sa.bindparam("person"), people.c.rev == sa.bindparam("rev")),
 )
 
 
-def settle_unchanged(unit: Unit, connection: int, person: int, rev: int) -> bool:
-    """Nothing is owed any more, if the person is still at this revision."""
-    values = {"connection": connection, "person": person, "rev": rev}
+def settle_unchanged(unit: Unit, connection: int, person: int, rev: int, since: datetime) -> bool:
+    """Nothing is owed any more, if the person is still at this revision, and was not owed again meanwhile (for what is
+    not in the card: consent, say)."""
+    values = {"connection": connection, "person": person, "rev": rev, "since": since}
     return unit.db.execute(_SETTLE_UNCHANGED, values).rowcount == 1
 
 

@@ -186,7 +186,7 @@ def what_was_not_sent_is_forgotten(patch: Patch) -> None:
 
 @bug(lambda folder: crashes.test_who_changes_while_being_written_is_written_again(folder))
 def a_push_is_settled_although_the_person_changed(patch: Patch) -> None:
-    def settle(unit: Any, connection: int, person: int, rev: int) -> bool:
+    def settle(unit: Any, connection: int, person: int, rev: int, since: Any) -> bool:
         outbox.settle(unit, connection, [person])
         return True
 

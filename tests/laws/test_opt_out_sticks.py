@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from laws import at_peace
 from opting import Opt, Subscribe, Unmark, opting, outs, sticks
 from steps import Add, Edit, Rename, Run, Settle, Step, newcomers, play, runs
+from test_crashes import _other as beside
 from test_crashes import nth
 from test_histories import share
 from world import LawWorld, marks
@@ -148,6 +149,25 @@ def test_who_opts_out_at_a_record_of_ours_before_we_heard_of_it_is_heard(at: str
     assert world.run_killed(at, nth("push.written", 0)) == "push.written"
     play(world, [Opt(at), Settle()])
     assert shows(world, "mail") == shows(world, "crm") == "withdrawn"
+    sticks(world)
+
+
+@pytest.mark.parametrize(("said", "told"), [("crm", "mail"), ("mail", "crm")])
+@pytest.mark.parametrize("boundary", range(1, 9))
+def test_who_opts_out_while_a_write_is_on_its_way_is_told_of_there_too(said: str, told: str, boundary: int) -> None:
+    """The write was prepared before, and its outcome is stored after: it settles nothing that was said meanwhile."""
+    world = play(LawWorld(), [Add("crm", ("phones",)), Settle()])
+    Rename("book", "given").do(world)
+    world.run("book")
+
+    def meanwhile() -> None:
+        Opt(said).do(world)  # type: ignore[arg-type]
+        other.run(said)
+
+    other = beside(world)
+    world.meanwhile = (boundary, meanwhile)
+    world.run(told)
+    at_peace(world)
     sticks(world)
 
 
