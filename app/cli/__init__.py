@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 
-from app.cli import access, connections, consent, files, operations, people, serve, syncing, upkeep, worker
+from app.cli import access, connections, consent, files, groups, operations, people, serve, syncing, upkeep, worker
 from app.cli.common import BAD_INPUT, FAILED, INTERRUPTED, PAUSED, app
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "connections",
     "consent",
     "files",
+    "groups",
     "main",
     "operations",
     "people",

@@ -60,6 +60,7 @@ def acting(action: str, target: str, **detail: Any) -> Iterator[Application]:
     Whoever may read the database may do everything; it is written down all the same."""
     import getpass
 
+    from app.engine.access import Taken
     from app.store import audit
 
     with running() as application:
@@ -69,7 +70,7 @@ def acting(action: str, target: str, **detail: Any) -> Iterator[Application]:
         status = 200
         try:
             yield application
-        except (LookupError, ValueError, typer.Abort):
+        except (LookupError, ValueError, Taken, typer.Abort):
             status = 422
             raise
         except BaseException as error:

@@ -67,7 +67,7 @@ One true card per person, and every system of your business in step with it, bot
 Roles: `viewer` reads, `operator` works with persons, plans and conflicts, `admin` does everything, `webhook` only
 brings news from a remote. **Errors** are problem details (RFC 9457). **Lists** come in pages: send `next` as `cursor`.
 **Twice is once**: a POST with an `Idempotency-Key` that was done in the last 24 hours is answered as it was then.
-**Two editors**: persons have an ETag; a change needs `If-Match`. **Every act** is in `GET /v1/audit`.
+**Two editors**: persons and groups have an ETag; a change needs `If-Match`. **Every act** is in `GET /v1/audit`.
 """
 
 

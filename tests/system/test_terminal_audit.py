@@ -16,7 +16,8 @@ from app.store.audit import Act
 
 READING = {
     "plan", "sync", "doctor", "serve", "worker", "demo", "sandbox", "connections", "connections check", "people",
-    "people show", "conflicts", "consent show", "users", "tokens", "webhooks list", "webhooks dead",
+    "people show", "conflicts", "consent show", "groups list", "groups show", "users", "tokens",
+    "webhooks list", "webhooks dead",
 }  # fmt: skip
 """Commands that change nothing by themselves: a plan or a sync does what was decided before."""
 ALONE = {"move-database": "it works with two databases, and puts no word of its own into either"}
@@ -40,6 +41,8 @@ ACTING: dict[str, list[str]] = {
     "conflicts resolve": ["4711", "ours"],
     "consent opt-out": ["nobody", "--reason", "called us"],
     "consent opt-in": ["nobody", "--evidence", "a form"],
+    "groups rename": ["nobody", "Clients"],
+    "groups remove": ["nobody", "--yes"],
     "users add": ["bob", "--no-password"],
     "users change": ["nobody", "--disable"],
     "users remove": ["nobody"],

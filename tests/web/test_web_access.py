@@ -29,7 +29,8 @@ ROLE_OF = {
         "show_session", "sign_out", "change_own_password", "list_systems", "list_connections", "show_connection",
         "preview_mapping", "list_groups", "show_group", "list_members", "list_people", "list_history", "show_lineage",
         "show_consent", "list_purchases", "list_consent", "plan_erasure", "show_person", "list_plans", "show_plan",
-        "list_items", "list_runs", "show_run", "list_results", "watch_run", "list_conflicts", "show_conflict", "list_refused",
+        "list_items", "list_runs", "show_run", "list_results", "watch_run", "list_conflicts", "show_conflict",
+        "list_refused",
     },
     "operator": {
         "list_tokens", "make_token", "revoke_token", "check_connection", "pause_connection", "resume_connection",
