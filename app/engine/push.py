@@ -22,7 +22,7 @@ from app.store.links import Link
 from app.store.outbox import MAX_ATTEMPTS, Due
 from app.store.people import Person
 from app.store.store import Unit
-from connectors.card import Card, Leaves, Path, card_of, leaves, problem, problem_id, unstorable
+from connectors.card import VALUE, Card, Leaves, Path, card_of, leaves, problem, problem_id, unstorable
 from connectors.consent import Consent
 from connectors.contract import Outcome, Push, Record
 from connectors.errors import Error, Missing, Stale, Uncertain
@@ -460,15 +460,28 @@ def _arrived(
 ) -> list[Link]:
     """The links of records to which we may have written: what shows as we wrote it is ours, and nobody's edit."""
     known = {link.remote_id: link for link in consents.ours(session, unit, held, records)}
-    eq, mint = session.world.eq, session.world.mint
+    eq = session.world.eq
     for record in records:
         link = known.get(record.id) or next((link for link in held if link.remote_id == record.id), None)
         if link is None or record.card is None or not (parts := wrote.get(record.id)):
             continue
-        meant = card_of({p: v for p, v in (leaves(link.seen) | dict(parts)).items() if v is not None})
-        seen, sent = acknowledged(align(record.card, [meant], eq, mint), link.seen, link.sent, parts, eq)
+        view = _as_written(record.card, leaves(link.seen), parts, session)
+        seen, sent = acknowledged(view, link.seen, link.sent, parts, eq)
         known[record.id] = replace(link, seen=seen, sent=sent)
     return [*known.values()]
+
+
+def _as_written(card: Card, seen: Leaves, parts: Leaves, session: Session) -> Card:
+    """A record's view beside what we wrote, which may have arrived or not. Where it still shows an element that we took
+    away, that is the one it was, and no new one."""
+    eq, mint = session.world.eq, session.world.mint
+    added = {path: value for path, value in parts.items() if value is not None}
+    gone = {path[:2] for path, value in parts.items() if value is None} - {path[:2] for path in added}
+    values = {path for path in seen if path[:2] in gone and path[-1] == VALUE.get(path[0])}
+    view = align(card, [card_of(seen | added)], eq, mint)
+    if any(path in values and eq.same(path, value, seen[path]) for path, value in leaves(view).items()):
+        return view
+    return align(card, [card_of({p: v for p, v in (seen | parts).items() if v is not None})], eq, mint)
 
 
 def _wrote(task: Task) -> Leaves:

@@ -36,7 +36,8 @@ def place(cursor: str | None, like: type[Any] = int) -> Any:
         found = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, binascii.Error):
         found = None
-    if not isinstance(found, like) or isinstance(found, bool) or (like is int and not 0 <= found < 2**63):
+    flawed = (like is int and not 0 <= found < 2**63) or "\0" in str(found) if isinstance(found, like) else True
+    if flawed or isinstance(found, bool):
         raise ValueError("this cursor is from another listing; begin again without one")
     return found
 

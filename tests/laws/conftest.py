@@ -14,6 +14,7 @@ BOTH = {
     "test_crashes",
     "test_each_law",
     "test_forgotten",
+    "test_groups",
     "test_merged_there",
     "test_opt_out_sticks",
     "test_resolve",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,6 +177,37 @@ def test_a_rename_here_reaches_all_systems_and_everybody() -> None:
     assert everybody(world) == before
     assert there(world) == {"Best friends": 3, "Customers": 2}
     assert all(len(remote.cards()) == 5 for remote in world.remotes.values())
+
+
+@pytest.mark.parametrize("at", ["book", "mail"])
+def test_a_rename_in_the_middle_of_a_run_reaches_everybody_all_the_same(at: str) -> None:
+    """At every boundary of a run that itself brings an edit of a member's membership."""
+    for number in range(1, 40):
+        world = crowd()
+        phone = next(r for r, card in world.remotes["phone"].cards().items() if "Doe0" in str(card))
+        world.human("phone", phone, lambda card: card["groups"].update(n={"name": "Fans"}))
+        world.run("phone")
+        world.meanwhile = (number, lambda: acts.rename(world.engine, of(world, "friends").uid, "Pals", "ann"))  # noqa: B023
+        world.run(at)
+        if world.meanwhile is not None:
+            assert number > 4
+            return
+        at_rest(world)
+        assert there(world) == {"Customers": 2, "Fans": 1, "Pals": 3}
+        assert shown(world, at)[0] == ["Fans", "Pals"]
+    raise AssertionError("the run never ended")
+
+
+def test_whoever_dies_on_the_way_the_rename_arrives_once() -> None:
+    world = crowd()
+    acts.rename(world.engine, of(world, "friends").uid, "Pals", "ann")
+    for name in world.remotes:
+        for number in range(1, 40):
+            if world.run_killed(name, lambda _, n: n == number) is None:  # noqa: B023
+                break
+    at_rest(world)
+    assert there(world) == {"Customers": 2, "Pals": 3}
+    assert all(shown(world, at)[0] == ["Pals"] for at in HOLDING)
 
 
 def test_history_tells_who_renamed_it_and_why() -> None:
@@ -368,6 +401,26 @@ def test_a_group_that_only_the_erased_brought_goes_with_them() -> None:
     (theirs,) = everybody(world)
     privacy.erase(world.engine, theirs, "ann")
     assert there(world) == {}, "it had passed to who was left in it"
+
+
+def test_no_word_of_theirs_is_left_in_any_table(tmp_path: Path) -> None:
+    world = a_world(f"sqlite:///{tmp_path}/concord.db")
+    record = enter(world, 1, "Zoes", "Zoes left", "Zoes renamed", "Zoes joined", "Ours")
+    enter(world, 2, "Ours")
+    rounds(world)
+    world.human("book", record, lambda card: card["groups"].pop(_key(card, "Zoes left")))
+    acts.rename(world.engine, of(world, "zoes renamed").uid, "Zoes new", "ann")
+    acts.rename(world.engine, of(world, "zoes joined").uid, "ours", "ann", merge=True)
+    rounds(world)
+    (zoe,) = [f.person for f in world.look(lambda unit: browse.persons(unit, group="zoes"))]
+    privacy.erase(world.engine, zoe.uid, "ann")
+    rounds(world)
+    assert there(world) == {"Ours": 1}
+    world.store.close()
+    with sqlite3.connect(tmp_path / "concord.db") as db:
+        text = "\n".join(db.iterdump())
+    assert "Zoes" not in text and "zoes" not in text
+    assert "Ours" in text
 
 
 def test_a_group_that_others_brought_survives_its_last_member() -> None:

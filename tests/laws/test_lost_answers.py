@@ -120,3 +120,24 @@ def test_what_never_arrived_is_sent_again_although_it_begins_with_what_is_there(
         world.round()
     (shown,) = world.remotes[at].cards().values()
     assert next(iter(shown["notes"].values()))["note"].endswith(" more")
+
+
+@pytest.mark.parametrize("died_at", ["push.intent", "request POST"])
+@pytest.mark.parametrize("how", ["remove", "replace"])
+@pytest.mark.parametrize("field", ["phones", "emails", "groups", "notes"])
+def test_what_was_taken_away_does_not_come_back_because_nobody_was_told(field: str, how: str, died_at: str) -> None:
+    """We die before the request: the record still shows it, and that is no edit of anybody."""
+    world = LawWorld({"one": addressbook(), "two": addressbook()})
+    play(world, [Add("one", (field, field, "titles")), Settle()])
+    edits = [Edit("one", "remove", field), *([Edit("one", "add", field)] if how == "replace" else [])]
+    play(world, edits)
+    wanted = shown(world, "one", field)
+    world.run("one")
+    assert world.run_killed("two", lambda name, _: name == died_at) == died_at
+    settled(world)
+    assert shown(world, "one", field) == shown(world, "two", field) == wanted
+
+
+def shown(world: LawWorld, at: str, field: str) -> set[int]:
+    """The markers of everything in one field there."""
+    return marks([card.get(field) for card in world.remotes[at].cards().values()])

@@ -6,6 +6,8 @@ from typing import Any
 
 from office import Office
 
+from app.web.paging import cursor_of
+
 FRIENDS = {"1": {"name": "Friends"}}
 
 
@@ -53,6 +55,11 @@ def test_pages_bring_every_group_and_member_once(office: Office) -> None:
             cursor = f"&cursor={found['next']}" if found["next"] else None
         assert len(seen) == len({*seen}) == (6 if key == "id" else 5)
     assert [g["name"] for g in office.get("/v1/groups")["items"]] == ["All", *(f"Group {n}" for n in range(5))]
+
+
+def test_a_cursor_that_we_did_not_make_is_refused(showroom: Office) -> None:
+    for cursor in (cursor_of(7), cursor_of("a\0b"), "x"):
+        assert showroom("GET", f"/v1/groups?cursor={cursor}").status_code == 422
 
 
 def test_a_rename_is_one_act_for_all(office: Office) -> None:
