@@ -14,6 +14,9 @@ from connectors.card import SLOT, VALUE, Card, Element, Equivalence
 NAMED_BY_VALUE = frozenset({"groups"})
 """Fields whose elements are what they are called: another name is another element, never an edit."""
 
+ONCE = frozenset({"birth", "death"})
+"""Kinds of anniversaries of which a person has one: another date is an edit of it, or contradicts it."""
+
 Elements = Mapping[str, Element]
 
 
@@ -68,7 +71,8 @@ def pair(field: str, new: Elements, old: Elements, eq: Equivalence, *, edits: bo
     """Which new element is which old one.
 
     Elements are recognised by value (of equals, the one in the same slot and of the same kind), then, as edits, by
-    slot, then by kind and position where as many of that kind are left on both sides.
+    slot, then by kind and position where as many of that kind are left on both sides. What a person has once is the
+    same whatever is said of it.
     """
 
     def value(element: Element) -> Hashable:
@@ -85,6 +89,8 @@ def pair(field: str, new: Elements, old: Elements, eq: Equivalence, *, edits: bo
     ]
     if edits and field not in NAMED_BY_VALUE:
         recognised.append(slot)
+    if field == "anniversaries":
+        recognised.append(lambda e: e.get("kind") if e.get("kind") in ONCE else None)
     left, free, pairs = dict(new), dict(old), {}
     for key in recognised:
         for one, other in list(_matches(left, free, key)):

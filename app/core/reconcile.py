@@ -202,6 +202,10 @@ class _Merge:
             self._clash(path, ours, after)
         elif not self._we_changed([path]) or (ours is None and path not in self.sent):
             self._accept(path, ours, after)
+        elif before is None and _says_less(path, after, ours):
+            self.rejected.add(path)
+        elif before is None and _says_less(path, ours, after):
+            self._accept(path, ours, after)
         else:
             self._clash(path, ours, after)
 
@@ -408,6 +412,11 @@ def _public(field: str, value: Any) -> Any:
 def _local(path: Path) -> bool:
     """Is this a note of the connector to itself inside its view (its slot, say), and no value?"""
     return len(path) == 3 and path[2].startswith("concord:") and path[2] != LINES
+
+
+def _says_less(path: Path, one: Any, other: Any) -> bool:
+    """Is one a date that the other only completes (a birthday without its year)?"""
+    return path[-1] == "date" and isinstance(one, dict) and isinstance(other, dict) and one.items() < other.items()
 
 
 def _put(parts: Leaves, path: Path, value: Any) -> None:

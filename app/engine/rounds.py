@@ -26,7 +26,7 @@ def sync_all(world: World, names: Sequence[str], *, until_quiet: bool = False, r
         this = side_by_side(world, names, release=release and number == 0)
         names = [report.connection for report in this if report.outcome == "done"]
         # What the writing brought to light (edits met on the way) is owed to those that were done before.
-        this += [sync(world, name, only_push=True) for name in _owing(world, names)]
+        this += [sync(world, name, reads="nothing") for name in _owing(world, names)]
         reports += this
         if not names or (all(report.quiet for report in this) and not _owing(world, names)):
             break

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Literal
 
 from app.engine import sales
 from app.engine.leases import beating
@@ -44,16 +45,21 @@ class Report:
         return self.tally.quiet
 
 
+Reads = Literal["all", "overwritable", "nothing"]
+"""What a run reads before it writes. overwritable: it was read a while ago, and a write without a condition would
+overwrite what was typed there since. nothing: it has just been read."""
+
+
 def sync(
     world: World,
     name: str,
     *,
     release: bool = False,
-    only_push: bool = False,
+    reads: Reads = "all",
     pulled: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Run one connection once. release: the brake is off for this run. only_push: it has just been read. pulled: called
-    between reading and writing.
+    """Run one connection once. release: the brake is off for this run. pulled: called between reading everything and
+    writing.
 
     Errors of the remote end the run, not the process: they are in the report.
     """
@@ -69,7 +75,7 @@ def sync(
 
         try:
             with lease(world, name) as fence:
-                outcome, message = _run(world, name, tally, fence, release, None if only_push else pulled, begun)
+                outcome, message = _run(world, name, tally, fence, release, reads, pulled, begun)
         except Busy as busy:
             outcome, message = "busy", str(busy)
         tell("outcome", outcome)
@@ -83,7 +89,8 @@ def _run(
     tally: Tally,
     fence: Fence,
     release: bool,
-    pulled: Callable[[], None] | None,
+    reads: Reads,
+    pulled: Callable[[], None],
     begun: Callable[[int], None],
 ) -> tuple[str, str | None]:
     connection = find(world, name)
@@ -99,10 +106,10 @@ def _run(
     if release:
         connection = replace(connection, cleared=world.store.clock() + timedelta(days=1))
     with world.store.begin() as unit:
-        run_id = runs.start(unit, connection.id, only_push=pulled is None)
+        run_id = runs.start(unit, connection.id, only_push=reads != "all")
     begun(run_id)
     began = world.store.clock()
-    outcome, message = _attempt(world, connection, tally, run_id, fence, pulled)
+    outcome, message = _attempt(world, connection, tally, run_id, fence, reads, pulled)
     tally.seconds = round((world.store.clock() - began).total_seconds(), 3)
     with world.store.begin() as unit:
         if outcome == "paused" and _renewed(unit, connection):
@@ -121,15 +128,23 @@ def _renewed(unit: Unit, connection: Connection) -> bool:
 
 
 def _attempt(
-    world: World, connection: Connection, tally: Tally, run_id: int, fence: Fence, pulled: Callable[[], None] | None
+    world: World,
+    connection: Connection,
+    tally: Tally,
+    run_id: int,
+    fence: Fence,
+    reads: Reads,
+    pulled: Callable[[], None],
 ) -> tuple[str, str | None]:
     try:
         with session_for(world, connection, tally, run_id, fence) as session:
             recover(session)
-            if pulled is not None:
+            if reads == "all":
                 pull(session)
                 sales.read(session)
                 pulled()
+            elif reads == "overwritable" and not session.connector.capabilities.conditional:
+                pull(session)
             push(session)
     except Busy as busy:
         return "busy", str(busy)

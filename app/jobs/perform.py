@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from app.engine.run import Busy, Report, sync
+from app.engine.run import Busy, Reads, Report, sync
 from app.engine.world import World
 from app.jobs import turns
 from app.jobs.queue import Perform, Queue, Task
@@ -53,26 +53,26 @@ class Performer:
             if not found or (task.kind == "push" and not jobs.has_pushes(unit, connection)):
                 return None
             # What was never read, or not since a backup was restored, may hold already what it is owed.
-            only_push = task.kind == "push" and found[0].read is not None
+            reads: Reads = "overwritable" if task.kind == "push" and found[0].read is not None else "all"
             name = found[0].connection.name
             held = turns.busy(unit, found[0].connection)
         if held:
             with self._store.begin() as unit:
                 jobs.free_of_the_dead(unit, f"sync:{name}")
-        report = self._sync(task, name, only_push)
+        report = self._sync(task, name, reads)
         if report.outcome == "busy":
             return self._store.clock() + (timedelta() if task.stopping() else BUSY)
         _tell(report)
         self._wake()
         return None
 
-    def _sync(self, task: Task, name: str, only_push: bool) -> Report:
+    def _sync(self, task: Task, name: str, reads: Reads) -> Report:
         def at(moment: str) -> None:
             if moment in GOOD_MOMENTS and task.stopping():
                 raise Busy("this process ends; another one, or the next start, goes on")
 
         world = self._world(at)
-        return sync(replace(world, owner=f"{jobs.WORKER}{world.owner}"), name, only_push=only_push)
+        return sync(replace(world, owner=f"{jobs.WORKER}{world.owner}"), name, reads=reads)
 
     def _wake(self) -> None:
         """A change is with the others in seconds: they need not wait for their turns."""

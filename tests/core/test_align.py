@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,3 +135,12 @@ def test_nothing_comes_or_goes_and_no_id_is_given_twice(view: Any, seen: Any, ca
     assert sorted(map(repr, aligned.values())) == sorted(map(repr, before["phones"].values()))
     again = align({"phones": aligned}, [{"phones": aligned}], EQ, minting())["phones"]
     assert sorted(again) == sorted(aligned)
+
+
+@pytest.mark.parametrize(("kind", "same"), [("birth", True), ("death", True), ("wedding", False)])
+def test_a_person_is_born_once(kind: str, same: bool) -> None:
+    """In the card that was seen last and in our own alike: another date is no second birthday."""
+    ours = {"anniversaries": {"x": {"kind": kind, "date": {"year": 1980, "month": 1, "day": 2}}}}
+    view = {"anniversaries": {"1": {"kind": kind, "date": {"year": 1981, "month": 1, "day": 2}}}}
+    aligned = align(view, [{}, ours], Equivalence(), lambda: "new")
+    assert set(aligned["anniversaries"]) == ({"x"} if same else {"new"})

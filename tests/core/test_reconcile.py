@@ -375,3 +375,33 @@ def test_the_shadows_of_an_untouched_person_do_not_move() -> None:
     card = {**phone("+49 1"), **name(given="A"), "keywords": {"vip": True}, "x-other": [1]}
     result = merged(card, card, card, sent=fit(card, card), fit=fit)
     assert result == Merged(card=card, seen=card, sent=fit(card, card))
+
+
+# --- what a person has once ----------------------------------------------------------------------------------
+
+
+def birth(**date: int) -> Card:
+    return {"anniversaries": {"x": {"kind": "birth", "date": date}}}
+
+
+FULL_DATE, NO_YEAR = birth(year=1980, month=5, day=6), birth(month=5, day=6)
+
+
+def test_of_two_who_meet_the_fuller_birthday_counts() -> None:
+    for ours, theirs in ((FULL_DATE, NO_YEAR), (NO_YEAR, FULL_DATE)):
+        result = merged(ours, theirs, EMPTY, EMPTY)
+        assert result.card == FULL_DATE
+        assert not result.conflicts
+        assert (owes(result.card, result.seen, result.sent) is not None) == (theirs is NO_YEAR)
+
+
+def test_other_birthdays_contradict_each_other() -> None:
+    other = birth(year=1981, month=5, day=6)
+    result = merged(FULL_DATE, other, EMPTY, EMPTY, wins="ours")
+    assert result.card == FULL_DATE
+    assert [c.path for c in result.conflicts] == [("anniversaries", "x", "date")]
+
+
+def test_a_year_that_somebody_takes_away_is_gone() -> None:
+    result = merged(FULL_DATE, NO_YEAR, FULL_DATE)
+    assert result.card == NO_YEAR

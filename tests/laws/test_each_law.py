@@ -12,6 +12,7 @@ from world import LawWorld, marks
 
 from app.core.policy import Policy
 from app.engine import resolve
+from app.engine.run import sync
 from app.store import connections, journal, outbox, people, runs
 from app.store.people import Person
 from app.store.store import Unit
@@ -576,6 +577,18 @@ def test_new_credentials_that_come_while_the_old_ones_are_refused_are_tried() ->
     report = world.run("crm")
     assert (report.outcome, report.message) == ("failed", "new credentials came meanwhile; its next run tries them")
     assert world.run("crm").outcome == "paused"
+
+
+@pytest.mark.parametrize("at", ["crm", "mail"])
+def test_a_run_that_only_writes_overwrites_nothing_unseen(at: str) -> None:
+    """Where no condition guards a write, what was typed there since is read first."""
+    world = agreed(Add("book", ("phones",)))
+    assert not world.remotes[at].profile.conditional
+    Rename(at, "given").do(world)
+    Rename("book", "given").do(world)
+    world.run("book")
+    assert sync(world.engine, at, reads="overwritable").tally.conflicts == 1
+    at_peace(world)
 
 
 # --- 11: only ours -------------------------------------------------------------------------------------------
