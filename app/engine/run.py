@@ -112,19 +112,11 @@ def _run(
     outcome, message = _attempt(world, connection, tally, run_id, fence, reads, pulled)
     tally.seconds = round((world.store.clock() - began).total_seconds(), 3)
     with world.store.begin() as unit:
-        if outcome == "paused" and _renewed(unit, connection):
-            outcome, message = "failed", "new credentials came meanwhile; its next run tries them"
         runs.finish(unit, run_id, outcome, message, tally.as_json())
         if outcome == "paused":
             connections.update(unit, connection.id, state="paused", reason=message, denied=unit.now)
             log.warning("%s is paused: %s", name, message)
     return outcome, message
-
-
-def _renewed(unit: Unit, connection: Connection) -> bool:
-    """Are its credentials others by now than those that were refused?"""
-    now = connections.by_name(unit, connection.name)
-    return now is not None and now.secrets != connection.secrets
 
 
 def _attempt(

@@ -17,11 +17,9 @@ from app.store import connections, journal, outbox, people, runs
 from app.store.people import Person
 from app.store.store import Unit
 from connectors.card import Card, part
-from connectors.contract import Context
 from connectors.memory import (
     Cells,
     MemoryConnector,
-    MemoryRemote,
     addressbook,
     crm,
     lister,
@@ -563,20 +561,6 @@ def test_a_dead_connection_stops_only_itself(trouble: str, outcome: str) -> None
     world.connect = MemoryConnector
     world.troubled = True
     at_peace(world)
-
-
-def test_new_credentials_that_come_while_the_old_ones_are_refused_are_tried() -> None:
-    world = agreed(Add("book", ("phones",)))
-
-    def replaced(remote: MemoryRemote, context: Context) -> MemoryConnector:
-        with world.store.begin() as unit:
-            connections.update(unit, world.ids["crm"], secrets=b"new")
-        return MemoryConnector(remote, context, "wrong")
-
-    world.connect = replaced  # type: ignore[assignment]
-    report = world.run("crm")
-    assert (report.outcome, report.message) == ("failed", "new credentials came meanwhile; its next run tries them")
-    assert world.run("crm").outcome == "paused"
 
 
 @pytest.mark.parametrize("at", ["crm", "mail"])
