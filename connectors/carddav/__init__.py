@@ -34,6 +34,9 @@ Quirks
 - Writes go one after the other: Xandikos refuses two at once with 423, and on the same machine more gain nothing
   (probed on Radicale 3.9, which closes the connection after each answer, and Xandikos: 400 creates over 1, 2 or 4
   connections took 7.4 s, 6.5 s, 6.9 s and 5.9 s, 6.3 s, 6.0 s).
+- Radicale keeps a file of history for every card once it was asked for a sync token, and goes through all of them at
+  every PUT: 39 ms instead of 7.5 at 5,000 cards (probed on 3.9). A listing of ETags would spare it that, and costs
+  1 MB and 0.6 s whenever anything changed, where the delta costs 0.2 KB and 0.27 s.
 - Address data in XML comes with LF line ends (XML 1.0 section 2.11).
 
 Limits
