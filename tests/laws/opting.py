@@ -15,6 +15,7 @@ from steps import Step
 from world import EQ, LawWorld
 
 from app.core.consent import addresses, of_json
+from app.engine import resolve
 from connectors.consent import Channel
 
 Out = tuple[str, str, Channel]
@@ -86,6 +87,39 @@ class Subscribe:
                 outs(world).discard(out)
 
 
+@dataclass(frozen=True)
+class Return:
+    """The person of the n-th record is deleted there, and brought back by an admin: what they said is still said."""
+
+    at: str
+    record: int = 0
+
+    def do(self, world: LawWorld) -> None:
+        record = _record(world, self.at, self.record)
+        if record is None or not world.agreed:
+            return
+        real = world.ledger.owner(world.remotes[self.at].card(record) or {})
+        said = {(at, channel) for at, r, channel in outs(world) if _owner(world, at, r) == real}
+        world.delete(self.at, record)
+        for _ in range(2):
+            world.round()
+        for person in books(world).people.values():
+            if real in world.ledger.owners(person.card) and person.state in ("archived", "deleted"):
+                resolve.restore(world.engine, person.uid, "an admin")
+                world.ledger.buried.discard(real)
+        for _ in range(2):
+            world.round()
+        back = {(at, r): _owner(world, at, r) for at, _ in said for r in world.records(at)}
+        outs(world).update(
+            (at, r, channel) for at, channel in said for (there, r), who in back.items() if who == real and there == at
+        )
+        world.agreed = False
+
+
+def _owner(world: LawWorld, at: str, record: str) -> int | None:
+    return world.ledger.owner(world.remotes[at].card(record) or {})
+
+
 def outs(world: LawWorld) -> set[Out]:
     """Where somebody said no."""
     found: set[Out] = world.__dict__.setdefault("outs", set())
@@ -151,7 +185,12 @@ def _concerned(world: LawWorld, found: Books, at: str, record: str, channel: Cha
 def opting(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
     few = st.integers(0, 3)
     channel: st.SearchStrategy[Any] = st.sampled_from(["email", "email", "phone"])
-    return st.one_of(st.builds(Opt, at, few, channel), st.builds(Unmark, at, few, channel), st.builds(Subscribe, few))
+    return st.one_of(
+        st.builds(Opt, at, few, channel),
+        st.builds(Unmark, at, few, channel),
+        st.builds(Subscribe, few),
+        st.builds(Return, at, few),
+    )
 
 
-__all__ = ["Opt", "Subscribe", "Unmark", "opting", "outs", "sticks"]
+__all__ = ["Opt", "Return", "Subscribe", "Unmark", "opting", "outs", "sticks"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import at_peace
-from opting import Opt, Subscribe, Unmark, opting, outs, sticks
+from opting import Opt, Return, Subscribe, Unmark, opting, outs, sticks
 from steps import Add, Edit, Rename, Run, Settle, Step, newcomers, play, runs
 from test_crashes import _other as beside
 from test_crashes import nth
@@ -51,6 +51,15 @@ def test_in_every_history(before: Sequence[Step], steps: Sequence[Step]) -> None
     at_peace(world)
     sticks(world)
     world.round()
+    sticks(world)
+
+
+@pytest.mark.parametrize("at", ["crm", "mail"])
+def test_who_is_brought_back_from_a_deletion_is_still_opted_out(at: str) -> None:
+    world = play(one_person(), [Opt(at), Settle(), Return("book")])
+    for other in ("crm", "mail"):
+        assert shows(world, other) == "withdrawn"
+    assert {out[0] for out in outs(world)} == {at}
     sticks(world)
 
 
