@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -149,6 +150,8 @@ def _clean(value: Any, held: Sequence[str]) -> Any:
         return [_clean(item, held) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, datetime):
+        return value.isoformat()
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     for secret in held:
         text = text.replace(secret, HIDDEN)

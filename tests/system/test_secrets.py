@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
-from app.secrets import BadKey, Keyring
+from app.secrets import BadKey, Keyring, redact
 from app.settings import load
 
 SECRETS = {"password": "correct horse", "token": "Zażółć\n🐎"}
@@ -86,3 +87,7 @@ def test_a_spoilt_key_file_is_told_and_kept(home: Path) -> None:
     with pytest.raises(BadKey, match="holds no key"):
         Keyring(load()).encrypt(SECRETS)
     assert (home / "concord.key").read_text() == "oops"
+
+
+def test_a_moment_is_written_as_programs_read_it() -> None:
+    assert redact(None, "", {"at": datetime(2026, 3, 4, 5, 6, tzinfo=UTC)}) == {"at": "2026-03-04T05:06:00+00:00"}
