@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import sqlalchemy as sa
 from hypothesis import strategies as st
 from laws import ROUNDS, Books, books, difference, no_duplicates, nothing_lost
 from screens import KINDS, Kind, Screen, Values
@@ -21,7 +22,7 @@ from app.core.policy import Policy
 from app.core.reconcile import leaves
 from app.engine.run import LEASE
 from app.engine.world import Tally
-from app.store import connections
+from app.store import connections, tables
 from app.store.connections import Connection
 from connectors.card import VALUE, Card
 from connectors.contract import Connector, Context, Record
@@ -156,6 +157,33 @@ class SixWorld(LawWorld):
         self.late |= name in screen.late
         self._touched(before)
         self._took_back([before, values], screen.card(record) or {})
+
+    def delete(self, name: str, record: str) -> None:
+        """What was said there, and nobody has heard of yet, is gone with the record: no system shows it any more."""
+        unheard = self._says_no(name, record) - self._heard()
+        super().delete(name, record)
+        shown = (self._says_no(at, r) for at, screen in self.remotes.items() for r in screen.cards())
+        self.outs -= unheard.difference(*shown)
+
+    def _says_no(self, at: str, record: str) -> set[tuple[str, Any]]:
+        """As whom a record says no to mail."""
+        screen = self.remotes[at]
+        owner = self.ledger.owner(screen.card(record))
+        return {
+            ("address", folded(address)) if address else ("person", owner)
+            for address, out in screen.out(record).items()
+            if out
+        }
+
+    def _heard(self) -> set[tuple[str, Any]]:
+        """Who said no, as far as the ledger of consent knows."""
+        people = books(self).people
+        withdrawn = sa.select(tables.consents).where(tables.consents.c.state == "withdrawn")
+        found = set[tuple[str, Any]]()
+        for row in self.look(lambda unit: unit.db.execute(withdrawn).all()):
+            owners = self.ledger.owners(people[row.person_id].card) if row.person_id in people else set()
+            found |= {("address", row.address)} if row.address else {("person", owner) for owner in owners}
+        return found
 
     def refuse_mail(self, at: str, record: str) -> None:
         """The person of a record says no to mail there."""
