@@ -37,7 +37,7 @@ def _setup(form: Literal["console", "json"], level: Literal["debug", "info", "wa
 
 def _log_everything_with(secret: str) -> None:
     ours: Any = structlog.get_logger("app.test")
-    theirs = logging.getLogger("some.library")
+    theirs = logging.getLogger("some.package")
     ours.info("plain", settings={"password": "short", "nested": [{"api-key": "x1"}]})
     ours.warning(f"in the text {secret}", value=secret, deep={"list": [f"a {secret} z"]}, data=secret.encode())
     ours.info("in a web address", url=f"https://host/?key={quote(secret, safe='')}&page=2")
@@ -74,7 +74,7 @@ def test_no_planted_secret_appears(form: Literal["console", "json"], learned: st
 def test_lines_are_json_with_time_level_and_name() -> None:
     out = _setup("json")
     structlog.get_logger("app.engine").info("pulled", connection="crm", records=3)
-    logging.getLogger("some.library").info("started on port %d", 8080)
+    logging.getLogger("some.package").info("started on port %d", 8080)
     first, second = map(json.loads, out.getvalue().splitlines())
     assert first | {"timestamp": ""} == {
         "event": "pulled",
