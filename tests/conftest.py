@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["postgres"]
@@ -26,3 +29,14 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
         if name.startswith("CONCORD_") and not name.startswith("CONCORD_LIVE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CONCORD_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """A started application makes the log its own, and takes it to a standard error that is gone after the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

@@ -459,16 +459,17 @@ def _arrived(
     session: Session, unit: Unit, held: Sequence[Link], records: Sequence[Record], wrote: outbox.Sent
 ) -> list[Link]:
     """The links of records to which we may have written: what shows as we wrote it is ours, and nobody's edit."""
-    known = {link.remote_id: link for link in consents.ours(session, unit, held, records)}
+    changed = {link.remote_id: link for link in consents.ours(session, unit, held, records)}
+    known = {link.remote_id: link for link in held} | changed
     eq = session.world.eq
     for record in records:
-        link = known.get(record.id) or next((link for link in held if link.remote_id == record.id), None)
+        link = known.get(record.id)
         if link is None or record.card is None or not (parts := wrote.get(record.id)):
             continue
         view = _as_written(record.card, leaves(link.seen), parts, session)
         seen, sent = acknowledged(view, link.seen, link.sent, parts, eq)
-        known[record.id] = replace(link, seen=seen, sent=sent)
-    return [*known.values()]
+        changed[record.id] = replace(link, seen=seen, sent=sent)
+    return [*changed.values()]
 
 
 def _as_written(card: Card, seen: Leaves, parts: Leaves, session: Session) -> Card:

@@ -48,9 +48,9 @@ def test_not_of_a_number(shown: str) -> None:
     assert not renders(PHONE, "+49 30 1234567", shown)
 
 
-@given(st.text(min_size=1), st.integers(1, 40))
+@given(st.text(st.characters(codec="ascii", exclude_characters="&"), min_size=1), st.integers(1, 40))
 def test_a_beginning_with_a_letter_in_it_is_of_the_text(text: str, length: int) -> None:
-    assert renders(NOTE, text, text[:length]) == any(map(str.isalnum, text[:length])) or not text.isascii()
+    assert renders(NOTE, text, text[:length]) == any(map(str.isalnum, text[:length]))
 
 
 OLD = {"notes": {"1": {"note": "old"}}, "phones": {"2": {"number": "1234567"}}}

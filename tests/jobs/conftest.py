@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +11,8 @@ from house import Clock, House, real_clock
 
 
 @pytest.fixture(autouse=True)
-def _logs_of_pytest() -> Iterator[None]:
-    """A started application makes the log its own; the next test's is pytest's again."""
-    root = logging.getLogger()
-    handlers, level = [*root.handlers], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def _logging(logging_as_it_was: None) -> None:
+    """Applications are started here."""
 
 
 @pytest.fixture

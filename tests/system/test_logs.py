@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -19,14 +18,7 @@ from app.settings import Settings, load
 SECRET = 'tr0ub4dor&3 "quoted" ünïcode'
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 
 def _setup(form: Literal["console", "json"], level: Literal["debug", "info", "warning"] = "info") -> io.StringIO:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,13 +23,8 @@ def _quick_hashes() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """A start takes the lines to a standard error that is gone after the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def _logging(logging_as_it_was: None) -> None:
+    """Applications are started here."""
 
 
 @pytest.fixture
