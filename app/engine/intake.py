@@ -58,6 +58,7 @@ class Intake:
         self.fit = session.connector.fit
         self.eq = session.world.eq
         self.people: dict[int, Person] = {}
+        self._disputed: dict[int, set[Path]] = {}
         self._fresh: dict[int, Person] = {}
         self._changed: dict[int, Person] = {}
         self._keys: dict[int, set[Key]] = {}
@@ -223,9 +224,7 @@ class Intake:
             policy=self.session.policy,
             arbiter=arbiter(self.unit, self.session, person.id, at),
             eq=self.eq,
-            disputed=journal.disputed(self.unit, self.session.id, [person.id]).get(person.id, ())
-            if self.session.policy.ask
-            else (),
+            disputed=self._disputed.get(person.id, ()),
         )
 
     def _apply(self, person: Person, news: News, merged: Merged, link: Link | None, *, revive: bool = False) -> None:
@@ -325,6 +324,7 @@ class Intake:
     def answer(self, person: Person, record: Record, sent: Card) -> None:
         """This record was made by our create of this person, whose answer never came."""
         assert record.card is not None
+        self._load([person.id])
         self.people[person.id] = person
         self._answer(person, news_of(record), sent)
 
@@ -405,7 +405,10 @@ class Intake:
     # -- notes for the flush
 
     def _load(self, ids: Iterable[int]) -> None:
-        self.people.update(people.load(self.unit, [id_ for id_ in ids if id_ not in self.people]))
+        new = [id_ for id_ in ids if id_ not in self.people]
+        self.people.update(people.load(self.unit, new))
+        if new and self.session.policy.ask:
+            self._disputed.update(journal.disputed(self.unit, self.session.id, new))
 
     def _put(self, person: Person) -> None:
         self.people[person.id] = person
