@@ -58,9 +58,7 @@ def preview(world: World, name: str, uid: str) -> Preview:
     """What becomes of a person in a connection; nothing is asked of the remote. Raises LookupError, Unusable."""
     connection = find(world, name)
     with world.store.read() as unit:
-        person = people.by_uid(unit, uid)
-        if person is None:
-            raise LookupError(f"no person has the uid {uid!r}")
+        person = people.get(unit, uid)
         held = next(iter(links.of_people(unit, [person.id], connection=connection.id)), None)
     with session_for(world, connection, Tally()) as session:
         shows = session.connector.fit(person.card, held.seen if held else None)

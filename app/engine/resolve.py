@@ -12,7 +12,6 @@ from app.core.shape import entered, shape
 from app.engine.run import LEASE, Busy
 from app.engine.world import World
 from app.store import connections, journal, links, outbox, people, runs
-from app.store.connections import Connection
 from app.store.journal import Conflict
 from app.store.people import Person
 from app.store.store import Unit
@@ -119,9 +118,7 @@ def edit(world: World, uid: str, values: Mapping[Path, Any], actor: str, *, rev:
     Raises LookupError, Outdated, and ValueError with what is wrong with the values.
     """
     with world.store.begin(durable=True) as unit:
-        person = people.by_uid(unit, uid)
-        if person is None:
-            raise LookupError(f"no person has the uid {uid!r}")
+        person = people.get(unit, uid)
         if rev is not None and rev != person.rev:
             raise Outdated(f"{uid} is at revision {person.rev} by now, not {rev}; read it again")
         _must_live(person)
@@ -149,9 +146,7 @@ def restore(world: World, uid: str, actor: str) -> Person:
     Raises LookupError, and ValueError where the person lives, or was erased.
     """
     with world.store.begin(durable=True) as unit:
-        person = people.by_uid(unit, uid)
-        if person is None:
-            raise LookupError(f"no person has the uid {uid!r}")
+        person = people.get(unit, uid)
         if person.state not in ("archived", "deleted"):
             raise ValueError(f"{person.uid} is {person.state}; only who was deleted can be restored")
         back = replace(person, rev=person.rev + 1, state="live")
@@ -165,9 +160,7 @@ def restore(world: World, uid: str, actor: str) -> Person:
 def release(world: World, uid: str) -> list[str]:
     """A person that was held back from some systems goes there after all; to which. Raises LookupError, ValueError."""
     with world.store.begin(durable=True) as unit:
-        person = people.by_uid(unit, uid)
-        if person is None:
-            raise LookupError(f"no person has the uid {uid!r}")
+        person = people.get(unit, uid)
         held = outbox.release(unit, person.id)
         if not held:
             raise ValueError(f"{person.uid} is held back from nowhere")
@@ -233,7 +226,7 @@ def retry(world: World, name: str) -> int:
     Raises LookupError, and Busy while the connection runs.
     """
     with world.store.begin(durable=True) as unit:
-        connection = _connection(unit, name)
+        connection = connections.get(unit, name)
         refused = runs.refusals(unit, connection.id)
         if refused:
             # They are read again with the next full listing, and stand here until they are taken.
@@ -258,7 +251,7 @@ def leave_out(world: World, name: str, uid: str) -> None:
 
 def _push_aside(world: World, name: str, uid: str, then: Callable[[Unit, int, int], None]) -> None:
     with world.store.begin(durable=True) as unit:
-        connection, person = _connection(unit, name), people.by_uid(unit, uid)
+        connection, person = connections.get(unit, name), people.by_uid(unit, uid)
         aside = {found.person_id for found in outbox.aside(unit, connection.id)}
         if person is None or person.id not in aside:
             raise LookupError(f"no person {uid!r} was set aside in {name}")
@@ -268,14 +261,7 @@ def _push_aside(world: World, name: str, uid: str, then: Callable[[Unit, int, in
 def forget_refusal(world: World, name: str, record: str) -> None:
     """Say no more of this record until it changes there. Raises LookupError where it was not refused."""
     with world.store.begin(durable=True) as unit:
-        connection = _connection(unit, name)
+        connection = connections.get(unit, name)
         if record not in {found.remote_id for found in runs.refusals(unit, connection.id)}:
             raise LookupError(f"no record {record!r} of {name} was refused")
         runs.accept(unit, connection.id, [record])
-
-
-def _connection(unit: Unit, name: str) -> Connection:
-    connection = connections.by_name(unit, name)
-    if connection is None:
-        raise LookupError(f"no connection is called {name!r}")
-    return connection

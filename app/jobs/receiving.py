@@ -68,9 +68,7 @@ def address(store: Store, cipher: Cipher, name: str, *, fresh: bool = False) -> 
     """The path at which a connection's webhooks are taken, made at the first call. fresh: another one, because somebody
     knows the old one who must not. Raises LookupError."""
     with store.begin(durable=True) as unit:
-        connection = connections.by_name(unit, name)
-        if connection is None:
-            raise LookupError(f"no connection is called {name!r}")
+        connection = connections.get(unit, name)
         door = door_of(cipher, connection.hook)
         if door is None or fresh:
             door = Door(secrets.token_urlsafe(TOKEN_BYTES), door.key if door else "")

@@ -60,6 +60,14 @@ def by_name(unit: Unit, name: str) -> Connection | None:
     return Connection(*row) if row else None
 
 
+def get(unit: Unit, name: str) -> Connection:
+    """As `by_name`; raises LookupError where there is none."""
+    found = by_name(unit, name)
+    if found is None:
+        raise LookupError(f"no connection is called {name!r}")
+    return found
+
+
 def add(unit: Unit, **values: Any) -> int:
     """A new connection; its id."""
     key = unit.db.execute(sa.insert(connections).values(**values)).inserted_primary_key

@@ -49,6 +49,14 @@ def by_uid(unit: Unit, uid: str) -> Person | None:
     return Person(*rows[0]) if len(rows) == 1 else None
 
 
+def get(unit: Unit, uid: str) -> Person:
+    """As `by_uid`; raises LookupError where there is nobody."""
+    person = by_uid(unit, uid)
+    if person is None:
+        raise LookupError(f"no person has the uid {uid!r}")
+    return person
+
+
 def by_keys(unit: Unit, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], set[int]]:
     """Which persons have which of these keys. The kind "uid" is the person's own uid."""
     found: dict[tuple[str, str], set[int]] = {}
