@@ -21,15 +21,6 @@ from app.store.store import Unit
 from connectors.card import Card, full_name
 from connectors.consent import CHANNELS, Channel, ConsentState
 
-
-def find(unit: Unit, uid: str) -> Person:
-    """The person; raises LookupError."""
-    person = people.by_uid(unit, uid)
-    if person is None:
-        raise LookupError(f"no (single) person has a uid that begins with {uid!r}; give at least 6 characters of it")
-    return person
-
-
 # --- consent
 
 
@@ -49,7 +40,7 @@ def say(
     is no newer than the opt-out.
     """
     with world.store.begin(durable=True) as unit:
-        person = find(unit, uid)
+        person = people.get(unit, uid)
         place = channel, consent.fold(channel, address, world.eq)
         if address and place[1] not in consent.addresses(person.card, channel, world.eq):
             raise ValueError(
@@ -71,7 +62,7 @@ def say(
 def standing(world: World, uid: str) -> dict[str, Any]:
     """What holds for each address of a person, and everything that was said."""
     with world.store.read() as unit:
-        person = find(unit, uid)
+        person = people.get(unit, uid)
         known = consents.ledger(unit, {person.id: person}, world.eq)
         said = ledger.of_people(unit, [person.id])
     places = [(channel, a) for channel in CHANNELS for a in ["", *sorted(known.owns.get((person.id, channel), ()))]]
@@ -105,7 +96,7 @@ def everything(world: World, uid: str) -> dict[str, Any]:
     """All that is held on a person, as JSON (GDPR, articles 15 and 20)."""
     said = standing(world, uid)
     with world.store.read() as unit:
-        person = find(unit, uid)
+        person = people.get(unit, uid)
         names = {c.id: c.name for c in connections.every(unit)}
         held = links.of_people(unit, [person.id], state=None)
         photos = _photos([person.card, *(link.seen for link in held)])
@@ -175,7 +166,7 @@ class Step:
 def plan(world: World, uid: str) -> list[Step]:
     """What erasing a person would do to their records; changes nothing. Raises LookupError."""
     with world.store.read() as unit:
-        return _steps(unit, find(unit, uid))
+        return _steps(unit, people.get(unit, uid))
 
 
 def _steps(unit: Unit, person: Person) -> list[Step]:
@@ -194,7 +185,7 @@ def erase(world: World, uid: str, actor: str) -> list[Step]:
     from coming back; their records elsewhere are deleted with the next sync. Raises LookupError, ValueError.
     """
     with world.store.begin(durable=True) as unit:
-        person = find(unit, uid)
+        person = people.get(unit, uid)
         if person.state == "erased":
             raise ValueError(f"{person.uid} is erased already")
         steps = _steps(unit, person)

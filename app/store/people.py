@@ -53,7 +53,7 @@ def get(unit: Unit, uid: str) -> Person:
     """As `by_uid`; raises LookupError where there is nobody."""
     person = by_uid(unit, uid)
     if person is None:
-        raise LookupError(f"no person has the uid {uid!r}")
+        raise LookupError(f"no (single) person has a uid that begins with {uid!r}; give at least 6 characters of it")
     return person
 
 
