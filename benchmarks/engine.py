@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -19,12 +20,15 @@ from app.engine.run import sync
 from benchmarks.figure import Figure
 from benchmarks.made import PAGE, Remote, world
 
+MEMORY = Path("/dev/shm")
 TABLES = ("people", "keys", "links", "changes", "pushes")
 
 
 @contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="concord-bench-") as name:
+def folder(memory: bool = False) -> Iterator[Path]:
+    """A folder that goes afterwards. memory: in memory where the machine lends some, else on the disk as usual."""
+    place = MEMORY if memory and os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="concord-bench-", dir=place) as name:
         yield Path(name)
 
 

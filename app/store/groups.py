@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
 from app.store.store import Unit
 from app.store.tables import group_aliases, groups, people
@@ -146,10 +145,10 @@ def _listed(unit: Unit) -> tuple[Any, sa.ColumnElement[str]]:
             "key", "value", name="card_groups", joins_implicitly=True
         )
         return listed, sa.func.json_extract(listed.c.value, "$.name")
-    listed = sa.func.jsonb_each(sa.cast(card, JSONB)["groups"]).table_valued(
+    listed = sa.func.json_each(sa.cast(card, sa.JSON)["groups"]).table_valued(
         "key", "value", name="card_groups", joins_implicitly=True
     )
-    return listed.render_derived(), sa.cast(listed.c.value, JSONB)["name"].astext
+    return listed.render_derived(), sa.cast(listed.c.value, sa.JSON)["name"].as_string()
 
 
 # --- changed

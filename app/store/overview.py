@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
 from app.store.runs import Run
 from app.store.store import Unit
@@ -162,7 +161,7 @@ def _plans(unit: Unit) -> sa.Select[Any]:
     body = sa.type_coerce(plans.c.body, sa.Text)
     part: Any = sa.func.json_extract(body, "$.connections")
     if not unit.sqlite:
-        part = sa.cast(sa.cast(body, JSONB)["connections"], sa.Text)
+        part = sa.cast(sa.cast(body, sa.JSON)["connections"], sa.Text)
     return sa.select(plans.c.id, plans.c.made, plans.c.state, sa.type_coerce(part, plans.c.body.type))
 
 
