@@ -272,7 +272,10 @@ class _Merge:
         """Our projection as both sides know it now."""
         sent = dict(self.sent)
         for path in {*desired, *sent}:
-            if path in self.agreed or path[:2] in self.agreed or path in self.asked:
+            if path[:2] in self.agreed and path not in self.agreed and path in desired and path not in self.now:
+                # Theirs, and now shown otherwise because of what else we hold (a title joins a firm): not yet there.
+                sent.pop(path, None)
+            elif path in self.agreed or path[:2] in self.agreed or path in self.asked:
                 if path in desired or path not in self.now:
                     _put(sent, path, desired.get(path))
                 # Else it is shown there still, and no longer to be: owed, if we ever sent it.

@@ -340,6 +340,22 @@ def test_what_is_shown_still_and_no_longer_fits_is_owed() -> None:
     assert due.card == name(surname="C")
 
 
+def test_what_came_and_fits_otherwise_beside_what_is_owed_is_owed_too() -> None:
+    """Somebody types a title where no firm stands. Ours is on its way there, and that system makes them one job."""
+
+    def fit(card: Card, held: Card | None) -> Card:
+        firms = card.get("organizations", {})
+        tie = {"organizationId": min(firms)} if firms else {}
+        return {**card, "titles": {key: {**title, **tie} for key, title in card.get("titles", {}).items()}}
+
+    firm = {"organizations": {"o": {"name": "Acme"}}}
+    view = {"titles": {"t": {"name": "Boss"}}}
+    result = merged(firm, view, {}, sent={}, fit=fit)
+    due = owes(result.card, result.seen, result.sent, fit)
+    assert due.card == {**firm, "titles": {"t": {"name": "Boss", "organizationId": "o"}}}
+    assert due.paths == {("organizations", "o", "name"), ("titles", "t", "organizationId")}
+
+
 # --- the answer to a write -----------------------------------------------------------------------------------
 
 
