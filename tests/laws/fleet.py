@@ -80,7 +80,8 @@ class Trap:
     over: threading.Event = field(default_factory=threading.Event)
 
     def takes(self, scope: Scope) -> bool:
-        request = f"{scope['method']} {scope['path']}?{scope['query_string'].decode()}"
+        query = scope["query_string"].decode()
+        request = f"{scope['method']} {scope['path']}{query and '?' + query}"
         ours = scope["path"].startswith(self.screen.paths) and scope["method"] not in READS
         if self.caught.is_set() or not ours or self.screen.login.search(request):
             return False
