@@ -213,10 +213,14 @@ def _facts(request: httpx.Request) -> dict[str, Any]:
     }
 
 
-@cache
 def _tls() -> ssl.SSLContext:
-    """One context for all connections: reading the authorities' certificates takes 30 ms."""
-    return httpx.create_ssl_context()
+    """One context for all connections, whichever thread is first: reading the authorities' certificates takes 30 ms."""
+    with _MAKING:
+        return _context()
+
+
+_MAKING = threading.Lock()
+_context = cache(httpx.create_ssl_context)
 
 
 class Budget:
