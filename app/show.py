@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -25,10 +26,23 @@ WIDE = 120
 """Columns of output that is no terminal: a file, a pipe, a CI log."""
 LEAST = 12
 """Columns below which a text is not folded."""
-out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
 
-STATES = {"well": "[green]✓[/]", "look": "[yellow]![/]", "ill": "[red]✗[/]"}
+
+def console(**options: Any) -> Console:
+    """A console that shows what is printed as it is, brackets and colons too: only `styled` knows markup."""
+    return Console(highlight=False, markup=False, emoji=False, **options)
+
+
+out = console(width=None if sys.stdout.isatty() else WIDE)
+err = console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
+
+
+def styled(words: str, *values: object) -> Text:
+    """Words in our own markup. Values stand for its {} as they are: people may call their firm [b]right[/]."""
+    return Text.from_markup(words.format(*(escape(str(value)) for value in values)), emoji=False)
+
+
+STATES = {"well": styled("[green]✓[/]"), "look": styled("[yellow]![/]"), "ill": styled("[red]✗[/]")}
 OUTCOMES = {"done": "green", "held": "yellow", "waiting": "yellow", "busy": "yellow", "failed": "red", "paused": "red"}
 
 
@@ -40,7 +54,12 @@ def as_json(value: Any) -> None:
 
 def complain(message: object) -> None:
     """Tell an error to a person."""
-    err.print(f"[red]✗[/] {redact(None, '', str(message))}", markup=True, soft_wrap=True)
+    err.print(styled("[red]✗[/] {}", redact(None, "", str(message))), soft_wrap=True)
+
+
+def warn(message: object, to: Console = out) -> None:
+    """Tell what somebody should look at."""
+    to.print(styled("[yellow]![/] {}", message), soft_wrap=True)
 
 
 def table(
@@ -53,7 +72,7 @@ def table(
         n for n, column in enumerate(columns) if not body or any(_tells(row[n], column in numbers) for row in body)
     ]
     if title:
-        out.print(f"[bold]{title}[/]")
+        out.print(styled("[bold]{}[/]", title))
     if sum(_width(columns[n], [row[n] for row in body], columns[n] in numbers) + 2 for n in shown) - 2 > out.width:
         for row in body:
             out.print(_words([(columns[n], columns[n] in numbers, row[n]) for n in shown]))
@@ -73,18 +92,23 @@ def _tells(value: Any, number: bool) -> bool:
 
 def _width(head: str, cells: Sequence[Any], number: bool) -> int:
     """The least that a column takes: of a number all of it, of a text so much that it can be read, folded."""
-    width = max(len(head), *(Text.from_markup(_cell(cell)).cell_len for cell in cells), 0)
+    width = max(len(head), *(_cell(cell).cell_len for cell in cells), 0)
     return width if number else min(width, LEAST)
 
 
-def _words(cells: Sequence[tuple[str, bool, Any]]) -> str:
+def _words(cells: Sequence[tuple[str, bool, Any]]) -> Text:
     """A row as a line: crm done: 1,204 read, 3 new."""
-    texts = [_cell(value) for _, number, value in cells if not number and _tells(value, False)]
+    first, *texts = [_cell(value) for _, number, value in cells if not number and _tells(value, False)]
     counts = [f"{_cell(value)} {name}" for name, number, value in cells if number and value]
-    return f"[bold]{texts[0]}[/] {' '.join(texts[1:])}".rstrip() + (f": {', '.join(counts)}" if counts else "")
+    head = Text(" ").join([styled("[bold]{}[/]", first), *texts])
+    return head + Text(f": {', '.join(counts)}") if counts else head
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
+    return value if isinstance(value, Text) else Text(_plain(value))
+
+
+def _plain(value: Any) -> str:
     if value is None:
         return "—"
     if isinstance(value, bool):
@@ -105,7 +129,7 @@ def progress(quiet: bool) -> Iterator[Any]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -133,10 +157,10 @@ def reports(found: Sequence[Report]) -> None:
         own = [report for report in found if report.connection == name]
         counts = [sum(getattr(report.tally, key) for report in own) for key in _COUNTED]
         outcome = own[-1].outcome
-        rows.append([name, f"[{OUTCOMES[outcome]}]{outcome}[/]", *counts, f"{sum(r.tally.seconds for r in own):.2f}"])
+        rows.append([name, Text(outcome, OUTCOMES[outcome]), *counts, f"{sum(r.tally.seconds for r in own):.2f}"])
     table(None, columns, rows, numbers=columns[2:])
     for report in {(r.connection, r.message): r for r in found if r.message}.values():
-        err.print(f"[yellow]![/] {report.connection}: {redact(None, '', report.message)}", soft_wrap=True)
+        warn(f"{report.connection}: {redact(None, '', report.message)}", err)
 
 
 _COUNTED = {
@@ -168,11 +192,11 @@ def plan(made: Plan, *, details: int = 20) -> None:
     for f in made.forecasts:
         if f.cannot_hold:
             kept = ", ".join(f"{field} of {number:,}" for field, number in f.cannot_hold.items())
-            out.print(f"[dim]{f.connection} cannot hold all {kept}; they stay in the card and elsewhere.[/]")
+            out.print(styled("[dim]{} cannot hold all {}; they stay in the card and elsewhere.[/]", f.connection, kept))
         if f.refused:
-            out.print(f"[yellow]![/] {f.connection}: {f.refused} records cannot be read and would be set aside")
+            warn(f"{f.connection}: {f.refused} records cannot be read and would be set aside")
         if f.held:
-            out.print(f"[yellow]![/] {f.held}")
+            warn(f.held)
     _items(made.items, details)
 
 
@@ -198,7 +222,8 @@ def _items(items: Sequence[Item], details: int) -> None:
     rows = [[item.connection, item.action, item.name, _values(item)] for item in written[:details]]
     table(None, ["connection", "what", "who", "values"], rows)
     if len(written) > details:
-        out.print(f"[dim]… and {len(written) - details:,} more (--all shows them, --json everything)[/]")
+        more = f"{len(written) - details:,}"
+        out.print(styled("[dim]… and {} more (--all shows them, --json everything)[/]", more))
 
 
 def _values(item: Item) -> str:
@@ -242,12 +267,12 @@ def _first(card: Card, field: str) -> str:
     return next((str(e.get(VALUE[field], "")) for e in card.get(field, {}).values()), "")
 
 
-def card_lines(card: Card) -> Iterator[tuple[str, str]]:
+def card_lines(card: Card) -> Iterator[tuple[str, str | Text]]:
     """A card as (what, value) lines."""
     name = card.get("name", {})
     yield "name", full_name(card)
     if part(name, "surname"):
-        yield "", f"[dim]given {part(name, 'given') or '—'}, surname {part(name, 'surname')}[/]"
+        yield "", styled("[dim]given {}, surname {}[/]", part(name, "given") or "—", part(name, "surname"))
     for field in VALUE:
         for element in card.get(field, {}).values():
             yield field, _element(field, element)
@@ -255,7 +280,7 @@ def card_lines(card: Card) -> Iterator[tuple[str, str]]:
         yield "keywords", ", ".join(card["keywords"])
 
 
-def _element(field: str, element: Mapping[str, Any]) -> str:
+def _element(field: str, element: Mapping[str, Any]) -> str | Text:
     value = element.get(VALUE[field], "")
     if field == "addresses":
         parts = [str(value).replace("\n", ", ")] + [
@@ -266,7 +291,7 @@ def _element(field: str, element: Mapping[str, Any]) -> str:
         value = _date(element.get("date", {}))
     marks = [*element.get("contexts", ()), *element.get("features", ()), element.get("label"), element.get("kind")]
     kinds = ", ".join(str(mark) for mark in marks if mark)
-    return f"{value} [dim]({kinds})[/]" if kinds else str(value)
+    return styled("{} [dim]({})[/]", value, kinds) if kinds else str(value)
 
 
 def _date(date: Mapping[str, Any]) -> str:
@@ -286,7 +311,8 @@ def policy(found: Policy) -> str:
 
 def person(found: Mapping[str, Any]) -> None:
     """A person whole: card, links, conflicts, history."""
-    out.print(f"[bold]{full_name(found['card'])}[/]  [dim]{found['uid']}, revision {found['rev']}, {found['state']}[/]")
+    facts = f"{found['uid']}, revision {found['rev']}, {found['state']}"
+    out.print(styled("[bold]{}[/]  [dim]{}[/]", full_name(found["card"]), facts))
     table(None, ["", ""], list(card_lines(found["card"])))
     table(
         "\nLinked to",
@@ -309,7 +335,7 @@ def person(found: Mapping[str, Any]) -> None:
 
 def consent(found: Mapping[str, Any]) -> None:
     """What holds for each address of a person, and what was said."""
-    out.print(f"[bold]{found['name']}[/]  [dim]{found['uid']}[/]")
+    out.print(styled("[bold]{}[/]  [dim]{}[/]", found["name"], found["uid"]))
     if not found["said"]:
         out.print("Nothing was ever said about contacting this person.")
         return
@@ -324,10 +350,10 @@ def consent(found: Mapping[str, Any]) -> None:
 
 
 _STANDS = {
-    "granted": "[green]may be contacted[/]",
-    "pending": "[yellow]asked, no answer yet[/]",
-    "undeliverable": "[yellow]does not arrive[/]",
-    "withdrawn": "[red]must not be contacted[/]",
+    "granted": styled("[green]may be contacted[/]"),
+    "pending": styled("[yellow]asked, no answer yet[/]"),
+    "undeliverable": styled("[yellow]does not arrive[/]"),
+    "withdrawn": styled("[red]must not be contacted[/]"),
 }
 
 
@@ -368,7 +394,7 @@ def conflicts(rows: Sequence[Mapping[str, Any]]) -> None:
         ],
     )
     if any(c["kept"] == "ask" for c in rows):
-        out.print("Decide: [bold]concord conflicts resolve ID ours|theirs[/]")
+        out.print(styled("Decide: [bold]concord conflicts resolve ID ours|theirs[/]"))
 
 
 def inspection(found: Mapping[str, Any]) -> None:
@@ -381,11 +407,12 @@ def inspection(found: Mapping[str, Any]) -> None:
         ]
         table("\nColumns", ["column", "becomes", "filled", "for example"], rows, numbers=["filled"])
     for warning in [*found["suspicious"], *found["dates"]]:
-        out.print(f"[yellow]![/] {warning}")
+        warn(warning)
     for note in found["notes"]:
         out.print(f"  {note}")
     if found["refused"]:
-        out.print(f"\n[yellow]![/] {found['refused_count']:,} cannot be taken:")
+        out.print()
+        warn(f"{found['refused_count']:,} cannot be taken:")
         for line in found["refused"][:20]:
             out.print(f"  {line}")
 

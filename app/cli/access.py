@@ -38,7 +38,7 @@ def users(context: typer.Context, json: Json = False) -> None:
     if json:
         show.as_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif not rows:
-        show.out.print("No users yet. Make the first one: [bold]concord users add NAME --role admin[/]")
+        show.out.print(show.styled("No users yet. Make the first one: [bold]concord users add NAME --role admin[/]"))
     else:
         show.table(None, columns, rows)
 

@@ -81,11 +81,15 @@ def acting(action: str, target: str, **detail: Any) -> Iterator[Application]:
                 audit.finish(unit, id_, status, target, detail)
 
 
-def say(json: bool, text: str, **facts: Any) -> None:
-    """What was done: a line for a person, or the facts for a program."""
+def say(json: bool, text: str, /, *, now: str | None = None, **facts: Any) -> None:
+    """What was done: a line for a person, or the facts for a program. now: the command that comes next."""
     from app import show
 
-    show.as_json(facts) if json else show.out.print(text, soft_wrap=True)
+    if json:
+        show.as_json(facts)
+    else:
+        words = show.styled("{} Now: [bold]{}[/]", text, now) if now else text
+        show.out.print(words, soft_wrap=True)
 
 
 def leave(code: int) -> NoReturn:

@@ -41,9 +41,9 @@ def apply(
     for d in done:
         if d.what == "reset":
             waits = " and waits for your approval" if d.approve == "ask" else ""
-            show.out.print(f"[yellow]![/] {d.name}: another account: it starts over{waits}", soft_wrap=True)
+            show.warn(f"{d.name}: another account: it starts over{waits}")
     if any(d.what in ("created", "reset") for d in done):
-        show.out.print("See what a first sync would do: [bold]concord plan[/]")
+        show.out.print(show.styled("See what a first sync would do: [bold]concord plan[/]"))
 
 
 @connections_app.callback()
@@ -82,7 +82,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
     if json:
         show.as_json(rows)
     elif not rows:
-        show.out.print("No connections yet. Declare them in a file: [bold]concord apply FILE.yaml[/]")
+        show.out.print(show.styled("No connections yet. Declare them in a file: [bold]concord apply FILE.yaml[/]"))
     else:
         columns = [name for name in rows[0] if name not in ("reason", "consent_url")]
         show.table(None, columns, [[row[c] for c in columns] for row in rows], numbers=["records", "owed", "aside"])
@@ -91,7 +91,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
             if words is None and row["consent_url"]:
                 words = f"nobody has given access yet: {give_access(str(row['name']))}"
             if words:
-                show.out.print(f"[yellow]![/] {row['name']}: {words}", soft_wrap=True)
+                show.warn(f"{row['name']}: {words}")
 
 
 @connections_app.command()
@@ -105,7 +105,7 @@ def check(name: Name, json: Json = False) -> None:
     if json:
         show.as_json({"label": account.label, "notes": [*account.notes], "clock": account.clock})
         return
-    show.out.print(f"[green]✓[/] {account.label}")
+    show.out.print(show.styled("[green]✓[/] {}", account.label))
     for note in account.notes:
         show.out.print(f"  {note}")
 

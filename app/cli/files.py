@@ -80,4 +80,4 @@ def export(
         return
     show.out.print(f"{written.contacts:,} people → {file}")
     for what, number in sorted(written.left_out.items()):
-        show.out.print(f"[yellow]![/] {what}: {number:,} people")
+        show.warn(f"{what}: {number:,} people")

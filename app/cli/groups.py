@@ -24,8 +24,6 @@ def list_groups(
     json: Json = False,
 ) -> None:
     """List the groups, and how many people are in each."""
-    from rich.markup import escape
-
     from app import show
     from app.store import groups
 
@@ -38,7 +36,7 @@ def list_groups(
     elif not rows:
         show.out.print("No groups yet. They come with the people who are in them.")
     else:
-        lines = [[row["id"][:8], escape(row["name"]), row["people"]] for row in rows]
+        lines = [[row["id"][:8], row["name"], row["people"]] for row in rows]
         show.table(None, ["id", "name", "people"], lines, numbers=["people"])
 
 
@@ -49,8 +47,6 @@ def show_group(
     json: Json = False,
 ) -> None:
     """Show a group and who is in it."""
-    from rich.markup import escape
-
     from app import show
     from app.engine import groups as acts
     from app.store import browse, groups
@@ -63,7 +59,7 @@ def show_group(
         people = [{"uid": p.uid, "rev": p.rev, "state": p.state, "card": p.card} for p in members]
         show.as_json({**_facts(found, number), "members": people})
         return
-    show.out.print(f"[bold]{escape(found.name)}[/]  [dim]{found.uid}, {number} people[/]")
+    show.out.print(show.styled("[bold]{}[/]  [dim]{}, {} people[/]", found.name, found.uid, number))
     show.table(None, ["uid", "name", "e-mail", "phone", "organisation"], [show.person_row(p) for p in members])
 
 
@@ -77,8 +73,6 @@ def rename(
     json: Json = False,
 ) -> None:
     """Call a group otherwise: here at once, in the connected systems with their next sync."""
-    from rich.markup import escape
-
     from app.engine import groups as acts
 
     with acting("rename_group", _target(group), merge=merge) as application:
@@ -86,9 +80,10 @@ def rename(
             uid = acts.find_any(unit, group).uid
         done = acts.rename(application.world(), uid, name, "admin", merge=merge)
     now = done.group
-    what = f"{now.uid[:8]} is {escape(now.name)}" + (f", and {done.joined[:8]} leads to it" if done.joined else "")
-    facts = {"id": now.uid, "rev": now.rev, "name": now.name, "people": done.people, "joined": done.joined}
-    say(json, f"{what}; {done.people} people changed, everywhere with the next sync", **facts)
+    what = f"{now.uid[:8]} is {now.name}" + (f", and {done.joined[:8]} leads to it" if done.joined else "")
+    facts: dict[str, Any] = {"people": done.people, "joined": done.joined}
+    text = f"{what}; {done.people} people changed, everywhere with the next sync"
+    say(json, text, id=now.uid, rev=now.rev, name=now.name, **facts)
 
 
 @groups_app.command()
@@ -98,8 +93,6 @@ def remove(
     json: Json = False,
 ) -> None:
     """Remove a group. Who was in it leaves it, here and in every connected system, and lives on."""
-    from rich.markup import escape
-
     from app.engine import groups as acts
     from app.store import groups
 
@@ -110,7 +103,7 @@ def remove(
         if not yes:
             typer.confirm(f"Take {number} people out of {found.name}, in every system?", abort=True)
         done = acts.remove(application.world(), found.uid, "admin", rev=found.rev)
-    what = f"{escape(found.name)} is gone; {done.people} people left it, everywhere with the next sync"
+    what = f"{found.name} is gone; {done.people} people left it, everywhere with the next sync"
     say(json, what, id=found.uid, name=found.name, people=done.people)
 
 

@@ -63,7 +63,7 @@ def list_(json: Json = False) -> None:
     if json:
         show.as_json(rows)
     elif not rows:
-        show.out.print("Nobody yet: [bold]concord webhooks add URL[/]")
+        show.out.print(show.styled("Nobody yet: [bold]concord webhooks add URL[/]"))
     else:
         show.table(None, [*rows[0]], [[*row.values()] for row in rows], numbers=["waiting", "dead"])
 
@@ -199,4 +199,4 @@ def restore(
     if done.forgotten:
         text += f" {done.forgotten} who asked to be forgotten since were erased again."
     aside = str(done.aside) if done.aside else None
-    say(json, f"{text} Now: [bold]concord sync[/]", people=done.people, aside=aside, forgotten=done.forgotten)
+    say(json, text, now="concord sync", people=done.people, aside=aside, forgotten=done.forgotten)

@@ -78,7 +78,7 @@ def restore(uid: Uid, json: Json = False) -> None:
 
     with acting("restore_person", f"people/{uid}") as application:
         person = resolve.restore(application.world(), uid, "admin")
-    say(json, f"{person.uid[:8]} lives again; now: [bold]concord sync[/]", uid=person.uid, state=person.state)
+    say(json, f"{person.uid[:8]} lives again.", now="concord sync", uid=person.uid, state=person.state)
 
 
 @people_app.command()
@@ -177,11 +177,10 @@ def erase(
         return
     show.table(None, ["connection", "record", "what"], [[*row.values()] for row in rows])
     if yes:
-        show.out.print("Erased here; a salted hash stays, so that no list brings them back. Now: [bold]concord sync[/]")
+        say(json, "Erased here; a salted hash stays, so that no list brings them back.", now="concord sync")
     else:
-        show.out.print(
-            f"Card, history, consent and purchases would go. Do it: [bold]concord people erase {uid} --yes[/]"
-        )
+        again = f"concord people erase {uid} --yes"
+        show.out.print(show.styled("Card, history, consent and purchases would go. Do it: [bold]{}[/]", again))
 
 
 @people_app.command()

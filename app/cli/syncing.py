@@ -30,7 +30,7 @@ def plan(
             chosen = chosen_names(application, names)
             planning.approve(application.world(), chosen, hold=hold or ())
             again = f"concord sync {' '.join(names or [])}".rstrip()
-            say(json, f"Approved: {', '.join(chosen)}. Now: [bold]{again}[/]", approved=chosen)
+            say(json, f"Approved: {', '.join(chosen)}.", now=again, approved=chosen)
             return
     with running() as application:
         chosen = chosen_names(application, names)
@@ -42,7 +42,7 @@ def plan(
     show.plan(made, details=10**9 if all_ else 20)
     if any(f.first for f in made.forecasts):
         again = " ".join(["concord plan", *(names or []), "--approve"])
-        show.out.print(f"\nIf this is what you want: [bold]{again}[/]")
+        show.out.print(show.styled("\nIf this is what you want: [bold]{}[/]", again))
 
 
 @app.command()

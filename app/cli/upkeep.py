@@ -20,9 +20,8 @@ def doctor(json: Json = False) -> None:
         for finding in examine(application):
             findings.append(finding)
             if not json:
-                show.out.print(
-                    f"{show.STATES[finding.state]} [bold]{finding.about}[/]: {finding.message}", soft_wrap=True
-                )
+                words = show.styled(" [bold]{}[/]: {}", finding.about, finding.message)
+                show.out.print(show.STATES[finding.state] + words, soft_wrap=True)
                 if finding.advice:
                     show.out.print(f"    → {finding.advice}", soft_wrap=True)
     if json:
@@ -49,7 +48,7 @@ def sandbox(
     if seed:
         fill(system, box, seed)
     with serving(box.app, port) as url:
-        show.out.print(f"{system} in a box at [bold]{url}[/]; settings for `concord apply`:")
+        show.out.print(show.styled("{} in a box at [bold]{}[/]; settings for `concord apply`:", system, url))
         typer.echo(dumps(box.settings(url), indent=2))  # its password is no secret: everybody's sandbox has it
         while True:
             time.sleep(3600)

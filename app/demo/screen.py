@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from rich.text import Text
+
 from app import show
 from app.demo.people import SEATS
 from app.demo.story import Story, tell
@@ -23,7 +25,7 @@ def play(count: int, json: bool, real: bool) -> int:
             if not json:
                 _show(story, shown)
                 if announcement:
-                    show.out.print(f"\n[bold cyan]▸[/] [bold]{announcement} …[/]")
+                    show.out.print(show.styled("\n[bold cyan]▸[/] [bold]{} …[/]", announcement))
     if json:
         show.as_json(as_json(story))
     return 0 if story.well else 1
@@ -115,17 +117,22 @@ def _show(story: Story, shown: set[str]) -> None:
             chapter(story)
 
 
-def _say(text: str) -> None:
-    show.out.print(text)
+def _say(words: str, *values: object) -> None:
+    """Words in our markup, with values as they are."""
+    show.out.print(show.styled(words, *values))
 
 
-def _marks(found: dict[str, bool]) -> str:
-    return ", ".join(f"{name} {'[green]✓[/]' if there else '[red]✗[/]'}" for name, there in found.items())
+def _mark(held: bool) -> Text:
+    return show.STATES["well" if held else "ill"]
+
+
+def _marks(found: dict[str, bool]) -> Text:
+    return Text(", ").join(Text(f"{name} ") + _mark(there) for name, there in found.items())
 
 
 def _cast(story: Story) -> None:
     for note in story.notes:
-        _say(f"[yellow]![/] {note}; a sandbox plays its part")
+        show.warn(f"{note}; a sandbox plays its part")
     rows = [
         [
             seat["system"],
@@ -167,19 +174,22 @@ def _first(story: Story) -> None:
 
 def _arrival(story: Story) -> None:
     facts = story.arrival
-    _say(f"{facts['name']}: {facts['before']} → {facts['number']}\nNow in {_marks(facts['arrived'])}")
+    _say("{}: {} → {}", facts["name"], facts["before"], facts["number"])
+    show.out.print(Text("Now in ") + _marks(facts["arrived"]))
 
 
 def _unsubscribed(story: Story) -> None:
     facts = story.unsubscribed
-    _say(f"{facts['name']}, {facts['address']}\nThe box “no e-mail” is ticked in {_marks(facts['heard'])}")
+    _say("{}, {}", facts["name"], facts["address"])
+    show.out.print(Text("The box “no e-mail” is ticked in ") + _marks(facts["heard"]))
     edit = "arrived" if facts["edit_arrived"] else "did not arrive"
-    _say(f"Their new firm, “{facts['edit']}”, {edit} in Mailchimp: [bold]{facts['status']}[/] still")
+    _say("Their new firm, “{}”, {} in Mailchimp: [bold]{}[/] still", facts["edit"], edit, facts["status"])
 
 
 def _unticked(story: Story) -> None:
     facts = story.unticked
-    _say(f"{facts['name']} did not ask for mail again: ticked again in {_marks(facts['ticked_again'])}")
+    again = _marks(facts["ticked_again"])
+    show.out.print(Text(f"{facts['name']} did not ask for mail again: ticked again in ") + again)
 
 
 def _conflict(story: Story) -> None:
@@ -189,13 +199,13 @@ def _conflict(story: Story) -> None:
         return
     titles = {" / ".join(map(str, there)) for there in clash["now"].values()}
     now = " or ".join(f"“{title}”" for title in sorted(titles))
-    _say(f"{clash['name']}: “{clash['ours']}” or “{clash['theirs']}”?")
-    _say(f"The journal keeps both; the newest wins: {', '.join(clash['now'])} show\n{now}")
+    _say("{}: “{}” or “{}”?", clash["name"], clash["ours"], clash["theirs"])
+    _say("The journal keeps both; the newest wins: {} show\n{}", ", ".join(clash["now"]), now)
 
 
 def _invoice(story: Story) -> None:
     facts = story.invoice
-    _say(f"[bold]{facts['name']}[/]  [dim]{facts['person'][:8]}[/]\nIn {', '.join(facts['links'])}")
+    _say("[bold]{}[/]  [dim]{}[/]\nIn {}", facts["name"], facts["person"][:8], ", ".join(facts["links"]))
     show.purchases(facts["purchases"])
 
 
@@ -203,9 +213,7 @@ def _laws(story: Story) -> None:
     columns = ["system", "contacts", "writes", "requests", "seconds"]
     show.table(None, columns, [[*row.values()] for row in _systems(story)], numbers=columns[1:])
     for law in story.laws:
-        mark = "[green]✓[/]" if law.held else "[red]✗[/]"
-        _say(f"{mark} {law.law}\n  [dim]{law.seen}[/]")
+        show.out.print(_mark(law.held) + show.styled(" {}\n  [dim]{}[/]", law.law, law.seen))
         for failure in law.failures:
-            _say(f"    [red]{failure}[/]")
-    verdict = "[bold green]Every law held.[/]" if story.well else "[bold red]Something failed.[/]"
-    _say(f"\n{verdict}")
+            _say("    [red]{}[/]", failure)
+    _say("\n[bold green]Every law held.[/]" if story.well else "\n[bold red]Something failed.[/]")

@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
-from rich.console import Console
 
 from app import show
 from app.core.policy import Policy
-from app.engine.plan import Forecast, Plan
+from app.engine.plan import Forecast, Item, Plan
 from app.engine.run import Report
 from app.engine.world import Tally
 
@@ -18,7 +17,7 @@ from app.engine.world import Tally
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     shown = StringIO()
-    monkeypatch.setattr(show, "out", Console(file=shown, width=80, highlight=False))
+    monkeypatch.setattr(show, "out", show.console(file=shown, width=80))
     return shown
 
 
@@ -76,3 +75,38 @@ def test_a_policy_is_what_differs() -> None:
     assert show.policy(Policy(prefer=("crm", "phone"), deletes="archive")) == (
         "both, prefers crm, phone, archives the deleted"
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["[/]", "[b]right[/b]", "Firm [", "back\\", "\\[x]", "[dim", ":smile:", "{}", "{0} {name}", "[/dim]\\"]
+)
+def test_what_people_are_called_is_shown_as_it_is(
+    terminal: StringIO, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    card = {
+        "name": {"full": name},
+        "emails": {"1": {"address": name, "label": name}},
+        "notes": {"1": {"note": name}},
+        "organizations": {"1": {"name": name}},
+    }
+    said = {"channel": "email", "address": name, "state": "withdrawn", "since": None}
+    show.person(
+        {
+            "card": card, "uid": "u", "rev": 1, "state": "live", "purchases": [], "history": [],
+            "consent": {"said": [said], "holds": [said]},
+            "links": [{"connection": name, "id": name, "state": "live"}],
+            "conflicts": [{"id": 1, "connection": "crm", "path": "x", "ours": name, "theirs": name, "kept": "ask"}],
+        }
+    )  # fmt: skip
+    show.warn(name)
+    monkeypatch.setattr(show, "err", show.out)
+    show.complain(name)
+    show.reports([Report("crm", "failed", name, Tally())])
+    assert terminal.getvalue().count(name) == 13
+
+
+def test_a_plan_shows_names_and_values_as_they_are(terminal: StringIO) -> None:
+    item = Item("crm", "update", "u", "[/] Ltd", values=[("/phones/1/number", "[b]1[/b]", ":smile:")])
+    show.plan(Plan([], [item]))
+    assert "[/] Ltd" in terminal.getvalue()
+    assert "[b]1[/b] → :smile:" in terminal.getvalue()
