@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -20,14 +21,16 @@ from app.engine.run import sync
 from benchmarks.figure import Figure
 from benchmarks.made import PAGE, Remote, world
 
-MEMORY = Path("/dev/shm")
+MEMORY, ENOUGH = Path("/dev/shm"), 1 << 30
+"""Where files are kept in memory, and the bytes that have to be free there: containers lend little."""
 TABLES = ("people", "keys", "links", "changes", "pushes")
 
 
 @contextlib.contextmanager
 def folder(memory: bool = False) -> Iterator[Path]:
-    """A folder that goes afterwards. memory: in memory where the machine lends some, else on the disk as usual."""
-    place = MEMORY if memory and os.access(MEMORY, os.W_OK) else None
+    """A folder that goes afterwards. memory: in memory where the machine lends enough, else on the disk as usual."""
+    lent = memory and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ENOUGH
+    place = MEMORY if lent else None
     with tempfile.TemporaryDirectory(prefix="concord-bench-", dir=place) as name:
         yield Path(name)
 
