@@ -145,6 +145,23 @@ def test_who_edits_a_record_that_we_made_before_we_heard_so(connection: str, how
         world.store.close()
 
 
+@pytest.mark.parametrize("then", [Delete("book"), Edit("book", "value", "phones")])
+def test_what_waits_for_the_end_of_a_run_can_be_taken_back(then: Step, tmp_path: Path) -> None:
+    """A record takes something away, and waits with all that it brings; the run dies, and people are there before the
+    next one. Had nobody been there, nothing would be lost."""
+    for step in (then, Settle()):
+        world = world_on(tmp_path / f"{type(step).__name__}.db")
+        play(world, [Add("book", ("phones", "notes")), Settle()])
+        play(world, [Edit("book", "remove", "notes"), Edit("book", "value", "phones")])
+        assert world.run_killed("book", nth("pull.page", 0)) == "pull.page"
+        typed = max(world.ledger.entries)
+        assert typed in world.remembered() - world.remembered(waiting=False), "it waits"
+        step.do(world)
+        at_peace(world)
+        assert (typed in world.ledger.discharged) == (step is then)
+        world.store.close()
+
+
 # --- really killed -------------------------------------------------------------------------------------------
 
 

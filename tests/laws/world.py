@@ -107,7 +107,7 @@ class Ledger:
     entries: dict[int, Entry] = field(default_factory=dict)
     shared: set[int] = field(default_factory=set)
     discharged: set[int] = field(default_factory=set)
-    """Taken back by the human before any run saw them."""
+    """Taken back by the human before any run took them in."""
     lives: int = 0
     deleted: set[int] = field(default_factory=set)
     """Real persons whom a human deleted somewhere: they may live on or not."""
@@ -306,21 +306,18 @@ class LawWorld:
         with self.store.read() as unit:
             return ask(unit)
 
-    def remembered(self) -> set[int]:
-        """The markers of everything that the store can bring back."""
+    def remembered(self, *, waiting: bool = True) -> set[int]:
+        """The markers of everything that the store can bring back. waiting: with what was read and is not taken in."""
+        columns = [
+            tables.people.c.card,
+            tables.changes.c.before,
+            tables.changes.c.after,
+            tables.conflicts.c.ours,
+            tables.conflicts.c.theirs,
+            *([tables.losses.c.record] if waiting else []),
+        ]
         with self.store.read() as unit:
-            kept = [
-                unit.db.execute(sa.select(column)).scalars().all()
-                for column in (
-                    tables.people.c.card,
-                    tables.changes.c.before,
-                    tables.changes.c.after,
-                    tables.conflicts.c.ours,
-                    tables.conflicts.c.theirs,
-                    tables.losses.c.record,
-                )
-            ]
-        return marks(kept)
+            return marks([unit.db.execute(sa.select(column)).scalars().all() for column in columns])
 
     def refusals(self) -> set[tuple[str, str]]:
         names = {id_: name for name, id_ in self.ids.items()}
@@ -391,11 +388,12 @@ class LawWorld:
         self.ledger.buried -= self.ledger.owners(card)
 
     def _took_back(self, before: Sequence[Card], after: Card | None) -> None:
-        """What a human removes (or the screen does not take) before any run saw it is nobody's loss."""
+        """What a human removes (or the screen does not take) before any run took it in is nobody's loss. A record that
+        takes something away waits for the end of its run, whole: who changes it before that has taken back the rest."""
         gone = marks(before) - marks(after)
         if gone:
             shown = marks([remote.cards() for remote in self.remotes.values()])
-            self.ledger.discharged |= gone - shown - self.remembered()
+            self.ledger.discharged |= gone - shown - self.remembered(waiting=False)
 
     def records(self, name: str) -> list[str]:
         return list(self.remotes[name].cards())
