@@ -355,13 +355,19 @@ def _is_title(element: Element) -> bool:
     return element.get("kind", "title") == "title" and bool(_text(element, "name"))
 
 
-def _ties(card: Card) -> dict[str, str]:
-    """{organisation: its title}; one title each, further ones stand alone."""
+def _stood(card: Card) -> dict[str, str]:
+    """{title: the organisation beside which it stands}"""
+    titles, organizations = card.get("titles", {}), card.get("organizations", {})
+    tied = {key: title.get("organizationId") for key, title in titles.items() if _is_title(title)}
+    return {key: organization for key, organization in tied.items() if organization in organizations}
+
+
+def _ties(card: Card, held: Card | None = None) -> dict[str, str]:
+    """{organisation: its title}; one title each, the one that stands there already or the first; more stand alone."""
+    tied, before = _stood(card), _stood(held or {})
     ties: dict[str, str] = {}
-    for key, title in sorted(card.get("titles", {}).items()):
-        tied = title.get("organizationId", "")
-        if _is_title(title) and tied in card.get("organizations", {}):
-            ties.setdefault(tied, key)
+    for key in sorted(tied, key=lambda key: (tied[key] != before.get(key), key)):
+        ties.setdefault(tied[key], key)
     return ties
 
 
@@ -392,14 +398,14 @@ def _fit_jobs(card: Card, held: Card) -> dict[str, Any]:
     """Organisations and titles as Google will show them: a title without an organisation joins one that has none."""
     organizations = {k: o for k, job in _jobs(card).items() if k[0] == "o" and (o := _organization(job))}
     organizations = {key[1:]: organization for key, organization in organizations.items()}
-    ties = {o: t for o, t in _ties(card).items() if o in organizations}
+    ties = {o: t for o, t in _ties(card, held).items() if o in organizations}
     loose = sorted(k for k, t in card.get("titles", {}).items() if _is_title(t) and k not in ties.values())
-    held_titles = held.get("titles", {})
-    for key in sorted(loose, key=lambda key: (key not in held_titles, key)):
+    before, there = _stood(held), held.get("titles", {})
+    # Who stands beside an organisation stays there, whoever else would come first.
+    for key in sorted(loose, key=lambda key: (before.get(key) not in organizations, key not in there, key)):
         free = [organization for organization in sorted(organizations) if organization not in ties]
-        before = held_titles.get(key, {}).get("organizationId")
         if free:
-            ties[before if before in free else free[0]] = key
+            ties[before[key] if before.get(key) in free else free[0]] = key
     of = {title: organization for organization, title in ties.items()}
     titles = {
         key: {"name": _text(title, "name"), **_filled(organizationId=of.get(key))}

@@ -242,6 +242,14 @@ def test_a_title_alone_joins_an_organisation_that_has_none() -> None:
     assert fitted["titles"] == {"t": {"name": "CTO", "organizationId": "o"}, "u": {"name": "Poet"}}
 
 
+@pytest.mark.parametrize("tie", [{}, {"organizationId": "o"}])
+def test_a_title_that_stands_beside_an_organisation_stays_there(tie: dict[str, str]) -> None:
+    """Whatever the ids: another title that stands alone does not take its place."""
+    firm = {"organizations": {"o": {"name": "Acme"}}}
+    held = {**firm, "titles": {"s": {"name": "Poet"}, "t": {"name": "CTO", "organizationId": "o"}}}
+    assert fit(held, **firm, titles={"s": {"name": "Poet", **tie}, "t": {"name": "CTO", **tie}}) == held
+
+
 def test_two_titles_of_one_organisation_are_one_with_it_and_one_alone() -> None:
     tied = {key: {"name": key, "organizationId": "o"} for key in ("s", "t")}
     assert fit(organizations={"o": {"name": "Acme"}}, titles=tied)["titles"] == {
