@@ -18,9 +18,11 @@ import httpx
 from connectors.contract import Context
 from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain, Unreachable
 
+Request = httpx.Request
 Response = httpx.Response
 Auth = httpx.Auth
 BasicAuth = httpx.BasicAuth
+DigestAuth = httpx.DigestAuth
 
 log = logging.getLogger(__name__)
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT"})
@@ -179,12 +181,21 @@ class Http:
         with self._context.watch(f"HTTP {method}", _facts(request)) as tell:
             try:
                 response = self._client.send(request)
+                self._count_earlier(response)
                 received = len(response.content)
             finally:
                 self._context.requests(method, sent, received)
             tell("http.response.status_code", response.status_code)
             log.debug("%s %s: %d", method, request.url.copy_with(query=None, userinfo=None), response.status_code)
         return response
+
+    def _count_earlier(self, response: Response) -> None:
+        """What it took to get there: a login may need several requests (see httpx, `Auth.auth_flow`)."""
+        for earlier in response.history:
+            if self._budget:
+                self._context.budget("burst", self._budget.take())
+            sent = int(earlier.request.headers.get("content-length", 0))
+            self._context.requests(earlier.request.method, sent, len(earlier.content))
 
     def _host(self, url: str) -> str:
         target = self._client.base_url.join(url)

@@ -40,7 +40,8 @@ Quirks
 - Address data in XML comes with LF line ends (XML 1.0 section 2.11).
 
 Limits
-- Basic authentication only. The password goes to the typed host alone: where the account lives on another host
+- Basic and Digest authentication, as the server asks (`login`); of Digest what httpx knows: MD5, SHA and SHA-2 but for
+  SHA-512-256, and no `auth-int`. The password goes to the typed host alone: where the account lives on another host
   (iCloud's pNN-contacts), type that one.
 - New cards are vCard 3.0, which every server and phone reads, unless the server takes 4.0 alone.
 - Groups: CATEGORIES, and group cards (Apple's and vCard 4's) shown on their members. Membership in a group that has a

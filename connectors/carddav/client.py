@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr
 
 from connectors import http
 from connectors.carddav import dav
+from connectors.carddav.login import Login
 from connectors.contract import Context, Settings
 from connectors.errors import CursorExpired, Error, Missing, Refused, Stale, Unauthorised, Uncertain, Unreachable
 
@@ -136,7 +137,7 @@ class Client:
             self.url,
             context,
             react=react,
-            auth=http.BasicAuth(self.username, settings.password.get_secret_value()),
+            auth=Login(self.username, settings.password.get_secret_value(), [self.url, self.username], context),
             rate=settings.rate,
             verify=settings.verify_tls,
         )

@@ -33,6 +33,7 @@ USERNAME: Final = "lab"
 PASSWORD: Final = "sandbox-password"  # noqa: S105 - it opens nothing but this sandbox
 NAMESPACES: Final = 'xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav" xmlns:S="http://calendarserver.org/ns/"'
 PREFIX: Final = {dav.D: "", dav.C: "C:", dav.S: "S:"}
+DIGEST_PARAM: Final = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 
 @dataclass
@@ -48,6 +49,9 @@ class Warts:
     queries: knows addressbook-query, as RFC 6352 demands. absolute_hrefs: whole URLs in answers (Xandikos, at times).
     max_size: bytes of a card. quota: cards; more are 507. read_only: 403 for each write.
     redirect: the status of the well-known redirect; to: where it points. books: names of more address books.
+    login: how it wants to be told who asks; digest is what Baïkal wants alone unless told otherwise (sabre/http
+        `Auth/Digest.php`). algorithm: of Digest (RFC 7616 section 6.1); "": not told, which is MD5, as sabre does.
+        nonce_uses: how often a nonce is taken before it is stale (RFC 7616 section 3.3; sabre: for ever).
     """
 
     sync: bool = True
@@ -67,6 +71,9 @@ class Warts:
     redirect: int = 301
     to: str = ROOT
     books: tuple[str, ...] = ()
+    login: Literal["basic", "digest", "both"] = "basic"
+    algorithm: Literal["", "MD5", "SHA-256", "SHA-512-256"] = ""
+    nonce_uses: int | None = None
 
 
 @dataclass
@@ -88,12 +95,71 @@ class Book:
         self.history.append((name, False))
 
 
+@dataclass
+class Door:
+    """Who may come in. seen: how each request said who it is ("" where it did not). uses: the highest count that each
+    nonce was used with."""
+
+    seen: list[str] = field(default_factory=list)
+    uses: dict[str, int] = field(default_factory=dict)
+
+    def refusal(self, request: Request, warts: Warts) -> Response | None:
+        """The answer to somebody who may not come in."""
+        scheme, _, said = request.headers.get("authorization", "").partition(" ")
+        self.seen.append(scheme.lower())
+        stale = False
+        if scheme == "Basic" and warts.login != "digest":
+            if said == base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode():
+                return None
+        elif scheme == "Digest" and warts.login != "basic":
+            told = {name: value or bare for name, value, bare in DIGEST_PARAM.findall(said)}
+            if told.get("response") == self._expected(request, told, warts.algorithm):
+                stale = not self._fresh(told, warts.nonce_uses)
+                if not stale:
+                    return None
+        answer = Response("Unauthorized", 401)
+        for challenge in self._challenges(warts, stale):
+            answer.headers.append("www-authenticate", challenge)
+        return answer
+
+    def _challenges(self, warts: Warts, stale: bool) -> Iterable[str]:
+        if warts.login != "basic":
+            nonce = hashlib.sha256(str(len(self.uses)).encode()).hexdigest()[:16]
+            self.uses[nonce] = 0
+            more = f",algorithm={warts.algorithm}" if warts.algorithm else ""
+            more += ",stale=true" if stale else ""
+            yield f'Digest realm="sandbox",qop="auth",nonce="{nonce}",opaque="0123"{more}'
+        if warts.login != "digest":
+            yield 'Basic realm="sandbox"'
+
+    def _expected(self, request: Request, told: Mapping[str, str], algorithm: str) -> str | None:
+        """RFC 7616 section 3.4.1; None where something is missing, or is about another request."""
+        target = request.scope["raw_path"].decode() + (f"?{request.url.query}" if request.url.query else "")
+        if told.get("username") != USERNAME or told.get("uri") != target or told.get("nonce") not in self.uses:
+            return None
+
+        def hashed(text: str) -> str:
+            return hashlib.new("sha256" if algorithm == "SHA-256" else "md5", text.encode()).hexdigest()
+
+        secret, what = hashed(f"{USERNAME}:sandbox:{PASSWORD}"), hashed(f"{request.method}:{target}")
+        return hashed(":".join([secret, *(told.get(name, "") for name in ("nonce", "nc", "cnonce", "qop")), what]))
+
+    def _fresh(self, told: Mapping[str, str], most: int | None) -> bool:
+        """Is it no copy of an earlier request, and the nonce not used up?"""
+        count, nonce = int(told.get("nc", "0"), 16), told["nonce"]
+        if count <= self.uses[nonce] or (most is not None and count > most):
+            return False
+        self.uses[nonce] = count
+        return True
+
+
 class CardDAVSandbox:
     """The server. `book` is its first address book; tests act on it as other clients would."""
 
     def __init__(self, seed: int | None = None, people: int = 25, **warts: Any) -> None:
         self.warts = Warts(**warts)
         self.faults = Faults()
+        self.door = Door()
         names = ("Contacts", *self.warts.books)
         self.books = [Book(name, f"{HOME}{quote(name.lower())}/") for name in names]
         self.book = self.books[0]
@@ -133,9 +199,9 @@ class CardDAVSandbox:
         body = await request.body()
         if request.url.path.rstrip("/") == "/.well-known/carddav":
             return Response(status_code=self.warts.redirect, headers={"location": self.warts.to})
-        expected = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
-        if request.headers.get("authorization") != f"Basic {expected}":
-            return Response("Unauthorized", 401, {"www-authenticate": 'Basic realm="sandbox"'})
+        refused = self.door.refusal(request, self.warts)
+        if refused is not None:
+            return refused
         if not request.url.path.startswith(ROOT):
             return Response("Not found", 404)
         path = dav.path_of(request.scope.get("raw_path", request.url.path.encode()).decode())

@@ -63,6 +63,7 @@ class Remote:
             memory=dict(self.memory),
             remember=self.memory.__setitem__,
         )
+        self.context = context
         self.connector = CardDAV(CardDAVSettings(**self.settings), context)
 
     def _count(self, method: str, sent: int, received: int) -> None:

@@ -160,5 +160,12 @@ class TestLying(OnSandbox):
     warts = MappingProxyType({"rewrites": True, "truncate": 2, "absolute_hrefs": True})
 
 
+class TestLikeBaikal(OnSandbox):
+    """Digest and nothing else; nonces that do not last."""
+
+    warts = MappingProxyType({"login": "digest", "nonce_uses": 5})
+    quiet = 2
+
+
 class TestLive(LiveConformance):
     system = "carddav"
