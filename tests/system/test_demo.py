@@ -301,7 +301,14 @@ def _ports(number: int) -> Iterator[int]:
 def test_who_ends_the_demo_ends_its_servers(number: int, code: int, tmp_path: Path) -> None:
     environment = {**os.environ, "CONCORD_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "app", "demo", "--people", "20"]
-    demo = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    demo = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # who runs us in the background may have us ignore it, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # type: ignore[arg-type, return-value]
+    )
     try:
         _until(lambda: len(_children(demo.pid)) == 2)
         there = _children(demo.pid)
