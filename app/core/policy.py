@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from connectors.card import Card
+from connectors.card import Card, group_key
 
 Direction = Literal["both", "pull", "push", "off"]
 Deletes = Literal["propagate", "archive", "ignore"]
@@ -43,14 +43,15 @@ class Policy:
 
     def welcomes(self, card: Card) -> bool:
         """Does this person belong in the system? (Leaving the filter is not a deletion.)"""
-        return all(_values(card, name) & {v.casefold() for v in wanted} for name, wanted in self.filter.items())
+        return all(_values(card, name) & {group_key(v) for v in wanted} for name, wanted in self.filter.items())
 
 
 def _values(card: Card, name: str) -> set[str]:
-    """What a filter can match in one field: keywords, names of groups and organisations, or the text of a value."""
+    """What a filter can match in one field: keywords, names of groups and organisations, or the text of a value; each
+    as a group's name is compared, without case and with blanks as one."""
     value = card.get(name)
     if isinstance(value, str):
-        return {value.casefold()}
+        return {group_key(value)}
     if name == "keywords":
-        return {keyword.casefold() for keyword in value or ()}
-    return {text.casefold() for element in (value or {}).values() for text in element.values() if isinstance(text, str)}
+        return {group_key(keyword) for keyword in value or ()}
+    return {group_key(text) for element in (value or {}).values() for text in element.values() if isinstance(text, str)}

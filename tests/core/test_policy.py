@@ -29,6 +29,7 @@ def test_who_belongs_in_a_system() -> None:
     assert Policy().welcomes({})
     both = Policy(filter={"groups": ("Berlin",), "kind": ("org",)})
     assert both.welcomes({"groups": {"g": {"name": "BERLIN"}}, "kind": "Org"})
+    assert both.welcomes({"groups": {"g": {"name": " Berlin "}}, "kind": "org"})
     assert not both.welcomes({"groups": {"g": {"name": "Berlin"}}})
     assert not both.welcomes({"kind": "org"})
 
