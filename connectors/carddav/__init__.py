@@ -4,9 +4,9 @@ Sources: `vcard-carddav` and `observed-live-others` are the protocol notes this 
 "probed" was seen here on Radicale 3.9.0 and Xandikos 0.4.10.
 
 How
-- Discovery (RFC 6764, RFC 6352 section 7): the typed URL, else /.well-known/carddav; current-user-principal;
-  addressbook-home-set; the address books in it. DNS SRV records are not asked (the standard library cannot). The
-  result is kept in the cursor, and remembered for runs that only write: later runs ask for nothing of it.
+- Discovery (RFC 6764, RFC 6352 section 7): what the DNS of a typed domain announces (`services`), else the typed URL,
+  else /.well-known/carddav; current-user-principal; addressbook-home-set; the address books in it. The result is kept
+  in the cursor, and remembered for runs that only write: later runs ask for nothing of it.
 - Delta by sync-collection (RFC 6578): one request when nothing changed. Without it: the ctag, and where that moved, a
   listing of ETags that is complete and so proves deletions.
 - Up to 100 changed cards are read at once and given in full; of more only names and ETags are listed.
@@ -41,8 +41,8 @@ Quirks
 
 Limits
 - Basic and Digest authentication, as the server asks (`login`); of Digest what httpx knows: MD5, SHA and SHA-2 but for
-  SHA-512-256, and no `auth-int`. The password goes to the typed host alone: where the account lives on another host
-  (iCloud's pNN-contacts), type that one.
+  SHA-512-256, and no `auth-int`. The password goes to the typed host, or to one within the typed domain that its
+  DNS names, alone (RFC 6764 section 8): where the account lives elsewhere (iCloud's pNN-contacts), type that host.
 - New cards are vCard 3.0, which every server and phone reads, unless the server takes 4.0 alone.
 - Groups: CATEGORIES, and group cards (Apple's and vCard 4's) shown on their members. Membership in a group that has a
   card is written there; a new group becomes a category. Group cards are not made, renamed or deleted here; one in

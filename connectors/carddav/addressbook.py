@@ -32,6 +32,8 @@ class AddressBook:
         self._client, self._wanted, self._remember = client, wanted, context.remember
         known = context.memory.get(FOUND, {})
         self._book = Book.load(known["book"]) if known.get("account") == self.account else None
+        if self._book is not None:
+            client.move(self._book.url)
         self._groups: Groups | None = None
         self._index: mapping.Index = {}
 
@@ -49,7 +51,16 @@ class AddressBook:
     def recall(self, book: Book, groups: Groups) -> None:
         """Take both as they were known at the end of an earlier run."""
         self._book = book
+        self._client.move(book.url)
         self.keep(groups)
+
+    def moved(self) -> bool:
+        """Does the DNS that led us to its host lead to others by now?"""
+        host = urlsplit(self.book.url).netloc
+        if host == urlsplit(self._client.url).netloc:
+            return False
+        hosts = {urlsplit(place.url).netloc for place in self._client.announced() if place.ours}
+        return bool(hosts) and host not in hosts
 
     @property
     def book(self) -> Book:

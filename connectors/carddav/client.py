@@ -1,7 +1,7 @@
 """CardDAV's endpoints, one method each, and the table of what an answer means for us.
 
-The password goes to the host that was typed and to no other: a redirect or a link to another host is an error that
-says what to type instead.
+The password goes to the host that was typed, or to one within that domain that its DNS names (`services`), and to no
+other: a redirect or a link to another host is an error that says what to type instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from pydantic import Field, SecretStr
 
 from connectors import http
-from connectors.carddav import dav
+from connectors.carddav import dav, services
 from connectors.carddav.login import Login
 from connectors.contract import Context, Settings
 from connectors.errors import CursorExpired, Error, Missing, Refused, Stale, Unauthorised, Uncertain, Unreachable
@@ -128,9 +128,11 @@ class Client:
     their XML is broken.
     """
 
-    def __init__(self, settings: CardDAVSettings, context: Context) -> None:
+    def __init__(self, settings: CardDAVSettings, context: Context, resolver: services.Resolver) -> None:
         self.url = typed_url(settings.url)
+        self.domain = services.domain(settings.url)
         self._home = urlsplit(self.url)
+        self._resolver, self._random = resolver, context.random
         typed_name = settings.url.strip() if "@" in settings.url and "://" not in settings.url else ""
         self.username = settings.username or typed_name
         self._http = http.Http(
@@ -144,6 +146,16 @@ class Client:
 
     # --- discovery ---------------------------------------------------------------------------------------------
 
+    def announced(self) -> list[services.Place]:
+        """Where the DNS of the typed domain says that its CardDAV is; nothing where a URL was typed."""
+        if self.domain is None:
+            return []
+        return services.announced(self.domain, urlsplit(self.url).scheme, self._resolver, self._random)
+
+    def move(self, url: str) -> None:
+        """From now on the account is at the host of this URL: it is given the password, and no other."""
+        self._home = urlsplit(url)
+
     def properties(self, url: str, names: Iterable[str], depth: int = 0) -> tuple[str, list[dav.Item]]:
         """PROPFIND, redirects on the same host followed: where it ended, and what it found, which is something.
         Raises Missing."""
@@ -155,9 +167,9 @@ class Client:
             url = urljoin(url, response.headers.get("location", url))
         raise Unreachable(f"{self._home.netloc} redirects in circles; type the full URL of the address book")
 
-    def well_known(self) -> str | None:
-        """Where the host says its CardDAV is (RFC 6764 section 5); None where it does not say."""
-        url = urljoin(self.url, WELL_KNOWN)
+    def well_known(self, host: str) -> str | None:
+        """Where the host of this URL says its CardDAV is (RFC 6764 section 5); None where it does not say."""
+        url = urljoin(host, WELL_KNOWN)
         try:
             response = self._request("GET", url, redirects=True)
         except (Missing, Refused, Unauthorised):

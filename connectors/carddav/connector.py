@@ -15,6 +15,7 @@ from connectors.carddav.client import CardDAVSettings, Client, Stored
 from connectors.carddav.discovery import Book
 from connectors.carddav.kept import Kept
 from connectors.carddav.mapping import Contact, GroupCard, Groups, Unreadable
+from connectors.carddav.services import DNS, Resolver
 from connectors.carddav.writing import Writer
 from connectors.contract import Account, Capabilities, Context, Outcome, Page, Push, Record, batched
 from connectors.errors import CursorExpired, Missing, Refused, Unreachable
@@ -57,12 +58,12 @@ class Cursor:
 
 
 class CardDAV:
-    """One address book."""
+    """One address book. resolver: answers for the DNS; None: this machine's does."""
 
     capabilities = Capabilities(fields=mapping.FIELDS, tombstones=True, conditional=True, batch=1)
 
-    def __init__(self, settings: CardDAVSettings, context: Context) -> None:
-        self._client = Client(settings, context)
+    def __init__(self, settings: CardDAVSettings, context: Context, resolver: Resolver | None = None) -> None:
+        self._client = Client(settings, context, resolver or DNS())
         self._book = AddressBook(self._client, settings.address_book, context)
         self._writer = Writer(self._client, self._book, Kept(context))
 
@@ -85,7 +86,10 @@ class CardDAV:
         server = answer.headers.get("server", "")
         where = urlsplit(book.url)
         label = f"{book.name} of {self._client.username or 'nobody'} at {where.netloc}" + (server and f" ({server})")
-        return Account(label, tuple(_notes(book)), server_time(answer))
+        notes = list(_notes(book))
+        if where.hostname != urlsplit(self._client.url).hostname:
+            notes.append(f"found at {where.netloc} by the DNS of {self._client.domain}")
+        return Account(label, notes, server_time(answer))
 
     # --- what changed ------------------------------------------------------------------------------------------
 
@@ -107,6 +111,10 @@ class CardDAV:
         except Missing as gone:
             kind = Unreachable if cursor is None else CursorExpired
             raise kind(f"the address book {state.book.name!r} is no longer there: {gone}") from None
+        except Unreachable:
+            if cursor is None or not self._book.moved():
+                raise
+            raise CursorExpired(f"the DNS of {self._client.domain} names another server now") from None
 
     def _sync(self, state: Cursor) -> Iterator[Page]:
         """By sync-collection: what it answers is the delta, or everything where there is no token yet."""

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from connectors.carddav import dav
 from connectors.carddav.client import WELL_KNOWN, Client
+from connectors.carddav.services import Place
 from connectors.errors import Missing, Refused, Unreachable
 
 PLACES: Final = (dav.RESOURCE_TYPE, dav.DISPLAY_NAME, dav.PRINCIPAL, dav.HOME)
@@ -72,11 +73,48 @@ def discover(client: Client, wanted: str | None) -> Book:
 
 
 def _start(client: Client) -> tuple[str, dav.Item]:
-    """The first place that knows more: what was typed, else where the host says its CardDAV is. A path that leads
-    nowhere is not replaced by another: somebody else's address book could be at its end."""
+    """The first place that knows more: one that the DNS of the typed domain announces, else what was typed."""
+    announced = client.announced()
+    lost: Unreachable | None = None
+    for place in announced:
+        if place.ours:
+            client.move(place.url)
+            try:
+                found = _at_announced(client, place)
+            except Unreachable as error:
+                lost = lost or error
+            else:
+                if found is not None:
+                    return found
+    client.move(client.url)
+    try:
+        return _at_typed(client)
+    except Unreachable:
+        if lost is not None:
+            raise lost from None
+        strange = next((place for place in announced if not place.ours), None)
+        if strange is None:
+            raise
+        raise Unreachable(
+            f"the DNS of {client.domain} says that its CardDAV is at {urlsplit(strange.url).netloc}, which is not "
+            f"given the password unasked: if it is yours, type {strange.url}{strange.path or '/'} as url"
+        ) from None
+
+
+def _at_announced(client: Client, place: Place) -> tuple[str, dav.Item] | None:
+    """RFC 6764 section 6: the path that was announced, else what the host itself points to, else its root."""
+    found = _knowing(client, place.url + place.path) if place.path else None
+    if found is None and (known := client.well_known(place.url)) is not None:
+        found = _knowing(client, known)
+    return found or _knowing(client, place.url + "/")
+
+
+def _at_typed(client: Client) -> tuple[str, dav.Item]:
+    """What was typed, else where its host points to. A path that leads nowhere is not replaced by another: somebody
+    else's address book could be at its end."""
     found = _knowing(client, client.url)
     bare = urlsplit(client.url).path in ("/", WELL_KNOWN)
-    if found is None and bare and (known := client.well_known()) is not None:
+    if found is None and bare and (known := client.well_known(client.url)) is not None:
         found = _knowing(client, known)
     if found is None:
         hint = "nor does its host point to one; type the full URL" if bare else "correct the url, or type only the host"

@@ -14,6 +14,7 @@ import servers
 
 from connectors.carddav import CardDAV, CardDAVSettings
 from connectors.carddav import connector as module
+from connectors.carddav.services import Resolver
 from connectors.contract import Context, Outcome, Push, Record
 from connectors.errors import CursorExpired, Missing, Refused, Stale, Unauthorised, Uncertain, Unreachable
 
@@ -45,8 +46,9 @@ def book(server: servers.Server) -> str:
 class Remote:
     """A connector as the engine uses it: versions known, listed cards read if they are not known."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, Any], resolver: Resolver | None = None) -> None:
         self.settings = settings
+        self.resolver = resolver
         self.requests: Counter[str] = Counter()
         self.records: dict[str, Record] = {}
         self.cursor: Any = None
@@ -64,7 +66,7 @@ class Remote:
             remember=self.memory.__setitem__,
         )
         self.context = context
-        self.connector = CardDAV(CardDAVSettings(**self.settings), context)
+        self.connector = CardDAV(CardDAVSettings(**self.settings), context, self.resolver)
 
     def _count(self, method: str, sent: int, received: int) -> None:
         self.requests[method] += 1
