@@ -336,7 +336,7 @@ class Intake:
         view = leaves(align(news.record.card, [sent], self.eq, self.session.world.mint))
         kept = {path: value for path, value in leaves(sent).items() if path in view}
         seen = {path: view[path] if renders(path, value, view[path]) else value for path, value in kept.items()}
-        link = self._linked(person.id, news, card_of(seen), card_of(kept))
+        link = replace(self._linked(person.id, news, card_of(seen), card_of(kept)), written=self.unit.now)
         # Of what it says about consent only that is ours which our create said; the rest somebody has said since.
         silent = replace(link, consents=as_json([p._replace(state="unknown") for p in of_json(link.consents)]))
         link = next(iter(consents.ours(self.session, self.unit, [silent], [news.record])), silent)

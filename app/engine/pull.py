@@ -45,9 +45,10 @@ def pull(session: Session) -> None:
     Raises Held where that is too much to do without asking.
     """
     try:
-        _read(session, session.connection.cursor)
+        named = _read(session, session.connection.cursor)
     except CursorExpired:
-        _read(session, None)
+        named = _read(session, None)
+    _look_after(session, named)
     with session.store.read() as unit:
         waiting = runs.count_parked(unit, session.id)
     if waiting:
@@ -55,7 +56,8 @@ def pull(session: Session) -> None:
         settle(session)
 
 
-def _read(session: Session, cursor: Any) -> None:
+def _read(session: Session, cursor: Any) -> set[str]:
+    """Take in every page since the cursor; what they named."""
     with session.store.read() as unit:
         listing = Listing(set(), anew=cursor is None and links.count(unit, session.id) > 0)
     pages = iter(session.connector.changes(cursor))
@@ -75,6 +77,26 @@ def _read(session: Session, cursor: Any) -> None:
         with session.store.begin() as unit:
             session.fence(unit)
             connections.update(unit, session.id, cursor=cursor)
+    return listing.named
+
+
+def _look_after(session: Session, named: set[str]) -> None:
+    """Read what we made since the last run read, and no page named. A remote that tells of deletions only by having
+    fewer records than before does not miss one that it had not shown yet."""
+    if session.run_id is None:
+        return
+    lag = timedelta(seconds=session.connector.capabilities.lag)
+    with session.store.read() as unit:
+        since = runs.made_since(unit, session.id, session.run_id, lag)
+        made = links.written(unit, session.id, since, unit.now - lag) - named if since else set()
+    for batch in batched(sorted(made), STEP):
+        records = [*session.connector.read(batch)]
+        with session.store.begin() as unit:
+            session.fence(unit)
+            intake = Intake(session, unit)
+            intake.take(records)
+            intake.flush()
+        session.world.at("pull.page")
 
 
 def gather(session: Session, page: Page) -> list[Record]:

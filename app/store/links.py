@@ -136,6 +136,14 @@ def live_ids(unit: Unit, connection: int) -> Iterable[str]:
     return unit.db.execute(query).scalars()
 
 
+def written(unit: Unit, connection: int, since: datetime, until: datetime) -> set[str]:
+    """The ids of live records to which we last wrote between these times."""
+    query = sa.select(links.c.remote_id).where(
+        links.c.connection_id == connection, links.c.state == "live", links.c.written.between(since, until)
+    )
+    return set(unit.db.execute(query).scalars())
+
+
 def rename(unit: Unit, connection: int, old: str, new: str) -> None:
     """A record goes under another id from now on; the old one stays known as an alias.
 

@@ -114,6 +114,18 @@ def test_a_deletion_reaches_all(here: Street, name: str) -> None:
     assert not any(world.records(name) for name in EDITED)
 
 
+@pytest.mark.parametrize(("name", "kinds"), [*((name, KINDS) for name in EDITED), ("suite8", NEWER)])
+def test_who_is_deleted_where_we_made_them_before_we_looked_again_is_deleted(
+    here: Street, name: str, kinds: Mapping[str, Kind]
+) -> None:
+    """Some tell of a deletion only by having fewer records than before."""
+    other = "vtiger" if name == "phone" else "phone"
+    world = play(SixWorld(here, kinds), [Enter(other), Settle(), Enter(other), Run(other), Run(name)])
+    assert len(world.records(name)) == 2
+    play(world, [Remove(name, 1), Settle()])
+    assert len(world.records(other)) == 1
+
+
 def test_an_edit_elsewhere_survives_a_deletion_and_a_reedit_of_what_came_back(here: Street) -> None:
     world = play(met(here), [Remove("mail"), Type("sugar", "phones"), Type("sugar", "organizations"), Settle()])
     assert len(world.records("mail")) == 1
