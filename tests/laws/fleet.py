@@ -44,6 +44,8 @@ MEMBERS: Final = {
     "worker 2": "worker",
     "worker 3": "worker",
 }
+UP: Final = {"serve": "Uvicorn running on", "worker": "[app.jobs.worker]"}
+"""What they say when they have begun, and take it when they are told to end."""
 EVERY: Final = "5s"
 BLIND: Final = frozenset({"sugar", "vtiger", "mail"})
 """They take a write whatever happened since we read: who types there between our read and our write is overwritten, and
@@ -258,6 +260,7 @@ class Fleet:
         self._settings = world.installation
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.killed: Counter[str] = Counter()
+        self._said: dict[str, int] = {}
 
     def start(self, name: str) -> None:
         settings = self._settings
@@ -269,7 +272,8 @@ class Fleet:
             "CONCORD_LOG_FORMAT": "console",
         }
         command = [sys.executable, "-m", "app", MEMBERS[name], *(["--port", "0"] if MEMBERS[name] == "serve" else [])]
-        with (settings.home / f"{name}.log").open("ab") as log:
+        with self._file(name).open("ab") as log:
+            self._said[name] = log.tell()
             self.processes[name] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     def living(self, pid: int) -> bool:
@@ -289,14 +293,24 @@ class Fleet:
         self.start(name)
 
     def end(self, patience: float = 45.0) -> dict[str, int]:
-        """Tell all to end; their exit codes."""
+        """Tell all to end, when all have begun; their exit codes."""
+        until = time.monotonic() + patience
+        while behind := [name for name in self.processes if not self._is_up(name)]:
+            assert time.monotonic() < until, f"{behind} never began"
+            time.sleep(0.05)
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
-        until = time.monotonic() + patience
         return {name: p.wait(max(0.0, until - time.monotonic())) for name, p in self.processes.items()}
 
+    def _is_up(self, name: str) -> bool:
+        said = self._file(name).read_bytes()[self._said[name] :]
+        return UP[MEMBERS[name]] in said.decode()
+
     def log(self, name: str) -> str:
-        return (self._settings.home / f"{name}.log").read_text()
+        return self._file(name).read_text()
+
+    def _file(self, name: str) -> Path:
+        return self._settings.home / f"{name}.log"
 
 
 @contextmanager
