@@ -81,14 +81,13 @@ def _read(session: Session, cursor: Any) -> set[str]:
 
 
 def _look_after(session: Session, named: set[str]) -> None:
-    """Read what we made since the last run read, and no page named. A remote that tells of deletions only by having
-    fewer records than before does not miss one that it had not shown yet."""
-    if session.run_id is None:
+    """Read what we made since the last run read, and no page named: where deletions are counted, nothing tells of one
+    that came before the record was ever shown."""
+    if not session.connector.capabilities.counted or session.run_id is None:
         return
-    lag = timedelta(seconds=session.connector.capabilities.lag)
     with session.store.read() as unit:
-        since = runs.made_since(unit, session.id, session.run_id, lag)
-        made = links.written(unit, session.id, since, unit.now - lag) - named if since else set()
+        since = runs.made_since(unit, session.id, session.run_id)
+        made = links.written_since(unit, session.id, since) - named if since else set()
     for batch in batched(sorted(made), STEP):
         records = [*session.connector.read(batch)]
         with session.store.begin() as unit:

@@ -136,10 +136,10 @@ def live_ids(unit: Unit, connection: int) -> Iterable[str]:
     return unit.db.execute(query).scalars()
 
 
-def written(unit: Unit, connection: int, since: datetime, until: datetime) -> set[str]:
-    """The ids of live records to which we last wrote between these times."""
+def written_since(unit: Unit, connection: int, since: datetime) -> set[str]:
+    """The ids of live records to which we wrote since then."""
     query = sa.select(links.c.remote_id).where(
-        links.c.connection_id == connection, links.c.state == "live", links.c.written.between(since, until)
+        links.c.connection_id == connection, links.c.state == "live", links.c.written >= since
     )
     return set(unit.db.execute(query).scalars())
 

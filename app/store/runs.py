@@ -59,23 +59,16 @@ def latest(unit: Unit) -> dict[int, Run]:
     return {row.connection_id: Run(*row) for row in unit.db.execute(sa.select(*columns).where(runs.c.id.in_(last)))}
 
 
-def made_since(unit: Unit, connection: int, run: int, lag: timedelta) -> datetime | None:
-    """Since when earlier runs may have created records that none of them has read again; None where they made none.
-
-    lag: how long a record may not be shown after it was made.
-    """
+def made_since(unit: Unit, connection: int, run: int) -> datetime | None:
+    """Since when earlier runs may have created records that none of them has read again; None where they made none."""
     before = runs.c.connection_id == connection, runs.c.id < run
-    read = sa.select(runs.c.id, runs.c.started).where(*before, runs.c.scope == "sync", runs.c.outcome == "done")
-    last = unit.db.execute(read.order_by(runs.c.id.desc()).limit(1)).first()
-    query = sa.select(runs.c.started, runs.c.outcome, runs.c.counters).where(*before)
-    if last is not None:
-        from_then_on = (runs.c.started >= last.started - lag, runs.c.finished >= last.started - lag)
-        query = query.where(sa.or_(runs.c.id >= last.id, *from_then_on))
-    found = unit.db.execute(query).all()
-    if not any(row.outcome == "running" or row.counters.get("created") for row in found):
-        return None
-    started: datetime = last.started if last is not None else min(row.started for row in found)
-    return started - lag
+    read = sa.select(sa.func.max(runs.c.id)).where(*before, runs.c.scope == "sync", runs.c.outcome == "done")
+    query = sa.select(runs.c.started, runs.c.outcome, runs.c.counters).where(
+        *before, runs.c.id >= sa.func.coalesce(read.scalar_subquery(), 0)
+    )
+    found = unit.db.execute(query.order_by(runs.c.id)).all()
+    made = any(row.outcome == "running" or row.counters.get("created") for row in found)
+    return found[0].started if made else None
 
 
 # --- leases
