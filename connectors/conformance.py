@@ -272,6 +272,20 @@ class Conformance:
         assert news.gone == {theirs.record.id}
         assert kept.record.id in mirror.known
 
+    def test_whom_we_made_is_missed_before_they_were_shown(self, bench: Bench) -> None:
+        _needs(bench.human.capabilities.deletes, "records cannot be deleted there")
+        _needs(bench.connector.capabilities.lag > 0, "without a lag the engine looks after what it made")
+        mirror = bench.mirror()
+        made = bench.create(bench.plain())
+        mirror.known[made.record.id] = made.record
+        bench.delete(made, by=bench.human)
+        bench.settle()
+        news = mirror.pull()
+        if not bench.connector.capabilities.tombstones and not any(page.complete for page in news.pages):
+            mirror.cursor = None
+            news = mirror.pull()
+        assert news.gone == {made.record.id}
+
     def test_nothing_new_is_silence(self, bench: Bench) -> None:
         """Our own echo may be heard once; then a run shows nothing, and costs next to nothing."""
         mirror = bench.mirror()

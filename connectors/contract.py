@@ -130,8 +130,6 @@ class Capabilities:
 
     fields: the fields of the card that it can hold at least in part; others are never expected there.
     tombstones: deletions are reported by `changes(cursor)`; else they are found by complete listings.
-    counted: deletions show in that there are fewer records than before: of one that was deleted before `changes` ever
-        showed it, nothing tells. The engine then reads by id what it made there and was not shown.
     conditional: a write is refused when the record changed under us.
     creates / updates / deletes: can be written at all.
     batch: most pushes that one `write` sends in one request.
@@ -143,7 +141,6 @@ class Capabilities:
 
     fields: frozenset[str]
     tombstones: bool = True
-    counted: bool = False
     conditional: bool = True
     creates: bool = True
     updates: bool = True

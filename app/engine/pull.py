@@ -81,9 +81,10 @@ def _read(session: Session, cursor: Any) -> set[str]:
 
 
 def _look_after(session: Session, named: set[str]) -> None:
-    """Read what we made since the last run read, and no page named: where deletions are counted, nothing tells of one
-    that came before the record was ever shown."""
-    if not session.connector.capabilities.counted or session.run_id is None:
+    """Read what we made since the last run read, and no page named: where deletions are counted, or are the difference
+    of two states, nothing tells of one that came before the record was ever shown. Where reads lag, who is gone cannot
+    be told from who is not shown yet."""
+    if session.connector.capabilities.lag or session.run_id is None:
         return
     with session.store.read() as unit:
         since = runs.made_since(unit, session.id, session.run_id)

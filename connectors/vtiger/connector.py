@@ -92,7 +92,7 @@ class VtigerConnector:
         self._owner = ""
         fields = {"name", *(field for module in self._modules for field in module.fields)}
         channels = frozenset(channel for module in self._modules for channel in module.flags)
-        self.capabilities = Capabilities(fields=frozenset(fields), counted=True, consents=channels)
+        self.capabilities = Capabilities(fields=frozenset(fields), consents=channels)
 
     def fit(self, card: Card, held: Card | None) -> Card:
         module = self._new if held is None else mapping.module_of(held, self._new)

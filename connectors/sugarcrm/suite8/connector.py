@@ -29,7 +29,7 @@ class Suite8:
         self._client = Client(settings, context)
         self._modules = ["Contacts", "Leads"] if settings.leads else ["Contacts"]
         self._writer = Writer(self._client, settings.create_as, self.look)
-        self.capabilities = Capabilities(fields=FIELDS, counted=True, consents=frozenset({"email", "phone"}))
+        self.capabilities = Capabilities(fields=FIELDS, consents=frozenset({"email", "phone"}))
 
     def fit(self, card: Card, held: Card | None) -> Card:
         return mapping.fit(card, held)
