@@ -45,9 +45,11 @@ Limits
   DNS names, alone (RFC 6764 section 8): where the account lives elsewhere (iCloud's pNN-contacts), type that host.
 - New cards are vCard 3.0, which every server and phone reads, unless the server takes 4.0 alone.
 - Groups: CATEGORIES, and group cards (Apple's and vCard 4's) shown on their members. Membership in a group that has a
-  card is written there; a new group becomes a category. Group cards are not made, renamed or deleted here; one in
-  another address book is not seen; members known by e-mail address only are ignored. A membership that ended while
-  the sync token was lost is noticed when the contact itself changes next.
+  card is written there. A new group becomes a card where other groups are cards, and a category where none is, or where
+  contacts have it as one; at a server that cannot search, the latter is not known. Group cards are not renamed or
+  deleted here, also not when they are empty; one in another address book is not seen; members known by e-mail address
+  only are ignored. A membership that ended while the sync token was lost is noticed when the contact itself changes
+  next.
 """
 
 from connectors.carddav.client import CardDAVSettings

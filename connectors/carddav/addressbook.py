@@ -6,19 +6,22 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote, urlsplit
+from uuid import NAMESPACE_URL, uuid5
 
 from connectors.carddav import dav, mapping
 from connectors.carddav.client import Client, Stored, strong
 from connectors.carddav.discovery import Book, discover
 from connectors.carddav.mapping import Contact, GroupCard, Groups, Unreadable
 from connectors.contract import Context, Record, batched
-from connectors.errors import Missing, Refused, Stale, Unreachable
+from connectors.errors import Error, Missing, Refused, Stale, Uncertain, Unreachable
 
 FOUND: Final = "found"
 BATCH: Final = 100
 """Cards per multiget. On Radicale and Xandikos 100 to 200 are fastest per card; larger ones only need more memory."""
 TRIES: Final = 3
 """How often a group card is changed again when somebody else changed it meanwhile."""
+NAMESAKES: Final = 50
+"""How many group cards may have been made under one name, and renamed since."""
 
 
 class AddressBook:
@@ -36,6 +39,7 @@ class AddressBook:
             client.move(self._book.url)
         self._groups: Groups | None = None
         self._index: mapping.Index = {}
+        self._unmade: dict[str, str] = {}
 
     @property
     def account(self) -> list[str | None]:
@@ -52,6 +56,7 @@ class AddressBook:
         """Take both as they were known at the end of an earlier run."""
         self._book = book
         self._client.move(book.url)
+        self._unmade = {}
         self.keep(groups)
 
     def moved(self) -> bool:
@@ -68,7 +73,7 @@ class AddressBook:
 
     @property
     def groups(self) -> Groups:
-        """The group cards as last seen."""
+        """The group cards as last seen, and those that are about to be made (`expect`)."""
         if self._groups is None:
             self.keep(self.group_cards() or {})
         return self._groups or {}
@@ -162,18 +167,94 @@ class AddressBook:
 
     def group_cards(self) -> dict[str, GroupCard] | None:
         """The group cards there are now; None where the server cannot search for them."""
+        answers = self._group_texts()
+        return None if answers is None else _group_cards(answers)
+
+    def _group_texts(self) -> list[Stored] | None:
         try:
-            answers = self._client.query(self.book.url, mapping.GROUP_FILTERS)
+            return self._client.query(self.book.url, mapping.GROUP_FILTERS)
         except (Refused, dav.Malformed):
             return None
         except Missing:
             self.still_there()
             return None
-        resources = ((stored.href, mapping.parsed(stored.text, stored.etag)) for stored in answers)
-        return {href: group for href, group in resources if isinstance(group, GroupCard)}
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Somebody is about to join groups of these names. In an address book where groups are cards, those that are
+        new here become cards as well, made with their first members; where there is no group card at all, and of what
+        contacts here have as a category, nothing is made: they are categories."""
+        joined = list(names)
+        new = mapping.new_groups(joined, self.groups) if joined else []
+        if not new or not self.groups:
+            return
+        # Asked anew, for somebody may have made one of them meanwhile.
+        texts = self._group_texts() or list(self.fetch(list(self.groups)))
+        there = _group_cards(texts)
+        known = {**self.groups, **there}
+        new = mapping.new_groups(new, known)
+        like = next((stored.text for stored in texts if stored.href in there), None)
+        if new and like is not None:
+            categories = self._categories(new)
+            for name in (name for name in new if mapping.fold(name) not in categories):
+                href = next(href for href, _ in self._places(name) if href not in known)
+                known[href] = GroupCard(name, frozenset(), None)
+                self._unmade[href] = like
+        self.keep(known)
+
+    def _categories(self, names: Sequence[str]) -> set[str]:
+        """The folded names of the categories that contacts here have, as far as they contain one of these names."""
+        try:
+            answers = self._client.query(self.book.url, [("CATEGORIES", "contains", name) for name in names])
+        except (Refused, Missing, dav.Malformed):
+            return set()
+        contacts = (mapping.parsed(stored.text, None) for stored in answers)
+        return {name for found in contacts if isinstance(found, Contact) for name in mapping.group_names(found.card)}
+
+    def _places(self, name: str) -> Iterator[tuple[str, str]]:
+        """Where a group card of this name is made, and its UID: always the same, so that it is not made twice; further
+        ones where groups that were made there have other names by now."""
+        for number in range(NAMESAKES):
+            uid = str(uuid5(NAMESPACE_URL, f"{self.book.url}#{mapping.fold(name)}#{number}"))
+            yield self.href(uid), uid
 
     def regroup(self, href: str, joins: Sequence[str], leaves: Sequence[str]) -> None:
-        """Add and remove members (UIDs) of one group card. Raises Stale, Missing, Refused, Uncertain."""
+        """Add and remove members (UIDs) of one group card, or make it. Raises Stale, Missing, Refused, Uncertain."""
+        groups = dict(self.groups)
+        if href in self._unmade:
+            place, text = self._made(groups.pop(href).name, self._unmade[href], joins)
+            del self._unmade[href]
+        else:
+            place, text = href, self._changed(href, joins, leaves)
+        # Without its version: `changes` will look at it again, and finds what others changed in it.
+        group = mapping.parsed(text, None)
+        if isinstance(group, GroupCard):
+            self.keep({**groups, place: group})
+
+    def _made(self, name: str, like: str, members: Sequence[str]) -> tuple[str, str]:
+        """Make a group card in the dialect of another: where, and its text."""
+        for href, uid in self._places(name):
+            text = mapping.grouped(like, name, uid, members)
+            try:
+                self._client.put(self.book.url, href, text, None)
+            except (Stale, Uncertain) as error:
+                # Something is there already, or perhaps: by an attempt of ours whose answer was lost, or made as this
+                # group and renamed since.
+                if self._is_group(href, name, error):
+                    return href, self._changed(href, members, ())
+            else:
+                return href, text
+        raise Refused(f"the address book has {NAMESAKES} groups that were once called {name!r}; remove some")
+
+    def _is_group(self, href: str, name: str, error: Error) -> bool:
+        """Is there a group card of this name? Raises the error of an attempt to make it, where nothing is there."""
+        try:
+            there = mapping.parsed(self._client.get(self.book.url, href).text, None)
+        except Missing:
+            raise error from None
+        return isinstance(there, GroupCard) and mapping.fold(there.name) == mapping.fold(name)
+
+    def _changed(self, href: str, joins: Sequence[str], leaves: Sequence[str]) -> str:
+        """Add and remove members of a group card that is there; its text then."""
         for attempt in range(1, TRIES + 1):
             stored = self._client.get(self.book.url, href)
             text = mapping.regrouped(stored.text, joins, leaves)
@@ -185,7 +266,9 @@ class AddressBook:
             except Stale:
                 if attempt == TRIES:
                     raise
-        # Without its version: `changes` will look at it again, and finds what others changed in it.
-        group = mapping.parsed(text, None)
-        if isinstance(group, GroupCard):
-            self.keep({**self.groups, href: group})
+        return text
+
+
+def _group_cards(answers: Iterable[Stored]) -> dict[str, GroupCard]:
+    resources = ((stored.href, mapping.parsed(stored.text, stored.etag)) for stored in answers)
+    return {href: group for href, group in resources if isinstance(group, GroupCard)}

@@ -2,7 +2,7 @@
 
 A contact's groups come from two places: its own CATEGORIES, and group cards that list its UID (Apple's
 X-ADDRESSBOOKSERVER-KIND:group in vCard 3.0, KIND:group in 4.0). Both are `groups` in the view, one element a name.
-A group that exists as a card is written there and nowhere else.
+A group that exists as a card, or is about to, is written there and nowhere else.
 """
 
 from __future__ import annotations
@@ -161,6 +161,22 @@ def moves(uid: str | None, before: Card | None, after: Card | None, groups: Grou
     return Moves(frozenset(joins), frozenset(leaves))
 
 
+def new_groups(names: Iterable[str], groups: Groups) -> list[str]:
+    """Those of these names that no group card has, each once and as it is written first."""
+    there, found = names_of(groups), dict[str, str]()
+    for name in names:
+        if fold(name) and fold(name) not in there:
+            found.setdefault(fold(name), name.strip())
+    return list(found.values())
+
+
+def joined(before: Card | None, after: Card) -> list[str]:
+    """The names of the groups that somebody joins, as they are written."""
+    old = group_names(before)
+    names = (element.get("name", "") for element in after.get("groups", {}).values())
+    return [name for name in names if name and fold(name) not in old]
+
+
 def without(card: Card, names: Iterable[str]) -> Card:
     """The card without the groups of these (folded) names."""
     unwanted = set(names)
@@ -206,3 +222,13 @@ def regrouped(text: str, joins: Iterable[str], leaves: Iterable[str]) -> str:
     there = set(map(member_key, members))
     members += [uid for uid in joins if member_key(uid) not in there]
     return text if members == list(group.members) else vcard.with_members(text, members)
+
+
+def grouped(like: str, name: str, uid: str, members: Iterable[str]) -> str:
+    """The text of a new group card, in the dialect of another one: Apple's, or that of vCard 4."""
+    card = next(iter(vcard.parse(like)), None)
+    names = {line.name for line in card.lines} if isinstance(card, VCard) else set()
+    version = "4.0" if isinstance(card, VCard) and card.version == "4.0" else "3.0"
+    return vcard.write_group(
+        name, uid, members, version, apple="KIND" not in names or "X-ADDRESSBOOKSERVER-KIND" in names
+    )

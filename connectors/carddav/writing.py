@@ -46,14 +46,15 @@ class Writer:
         self._client, self._book, self._kept = client, book, kept
 
     def write(self, pushes: Sequence[Push]) -> Iterator[Outcome]:
-        """As the contract's `write`. A card costs one request, and one more for each group card it joins or leaves
-        with others; see `_proof` for when it costs more."""
+        """As the contract's `write`. A card costs one request, and two more for each group card that it joins or leaves
+        with others; a group card that is made costs one, and two for looking. See `_proof` for when it costs more."""
         for batch in batched(pushes, PROOF):
             yield from self._write(batch)
 
     def _write(self, batch: Sequence[Push]) -> Iterator[Outcome]:
         """Outcomes come at once, but for those that wait for a group card, or for the proof of what was stored."""
         waiting: list[Sent] = []
+        self._book.expect(name for push in batch for name in _joined(push))
         try:
             for push, result in self._in_lanes(batch):
                 if isinstance(result, Error):
@@ -210,6 +211,13 @@ class Writer:
             except (Refused, Stale, Missing, Uncertain) as error:
                 failed[href] = Refused(f"the contact is stored, but not its group: {error}")
         return failed
+
+
+def _joined(push: Push) -> list[str]:
+    """The groups that somebody joins who can be in group cards, which takes a UID."""
+    if push.card is None or (push.held is not None and push.held.card is not None and not push.held.key):
+        return []
+    return mapping.joined(push.held.card if push.held else None, push.card)
 
 
 def _meaning(text: str) -> Card | None:

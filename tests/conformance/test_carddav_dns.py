@@ -25,6 +25,7 @@ from test_carddav import ANNA, Remote, vcard
 
 from connectors import http
 from connectors.carddav import services
+from connectors.carddav.client import Client
 from connectors.carddav.sandbox import PASSWORD, CardDAVSandbox, create
 from connectors.carddav.services import DNS, Target, announced, domain, in_order
 from connectors.errors import CursorExpired, Unauthorised, Unreachable
@@ -163,6 +164,15 @@ def test_a_path_that_is_wrong(zone: Nameserver, safe: tuple[CardDAVSandbox, int]
     assert Remote(account(), zone.resolver).connector.check().label.startswith("Contacts of lab at dav.lab.test")
 
 
+def test_a_host_that_tells_nothing_is_asked_at_its_root(
+    zone: Nameserver, radicale: servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "well_known", lambda self, host: None)
+    zone.announce(PLAIN, f"0 0 {urlsplit(radicale.url).port} dav.lab.test.")
+    remote = Remote(radicale.settings(url="http://lab.test"), zone.resolver)
+    assert remote.connector.check().label.startswith("Contacts of lab at dav.lab.test")
+
+
 def test_a_server_that_is_down_is_passed_over(zone: Nameserver, safe: tuple[CardDAVSandbox, int]) -> None:
     _, port = safe
     zone.announce(TLS, f"1 0 {servers.free_port()} old.lab.test.", f"2 0 {port} dav.lab.test.", text="path=/dav/")
@@ -182,6 +192,8 @@ def test_it_is_remembered(zone: Nameserver, safe: tuple[CardDAVSandbox, int]) ->
     assert remote.requests.total() == 1
     remote.open()
     remote.create(ANNA)
+    remote.memory.clear()
+    remote.pull()
     assert zone.asked == [], "neither runs that read nor runs that only write ask again"
 
 
@@ -359,7 +371,7 @@ def test_by_priority_then_by_chance_and_weight() -> None:
         Target("heavy", 1, 1, 90),
         Target("light", 1, 1, 10),
         Target("never", 1, 1, 0),
-        Target("last", 1, 2, 100),
+        Target("last", 1, 2, 5),
     )
     everybody = [last, heavy, never, light]
     assert [target.host for target in in_order(everybody, lambda: 0.0)] == ["never", "light", "heavy", "last"]

@@ -103,12 +103,15 @@ class TestXandikos(OnServer):
 
 class OnSandbox(Conformance):
     warts: Mapping[str, Any] = MappingProxyType({})
+    stored: Mapping[str, str] = MappingProxyType({})
     quiet = 1
     exempt: Mapping[str, str] = ONCE
 
     @pytest.fixture
     def subject(self, stage: servers.Stage) -> Subject:
         box = create(**self.warts)
+        for name, lines in self.stored.items():
+            box.put(name, "".join(line + "\r\n" for line in ("BEGIN:VCARD", *lines.split(), "END:VCARD")))
         stage.app = box.app
         settings = box.settings(stage.url)
 
@@ -158,6 +161,19 @@ class TestLying(OnSandbox):
     """A strong ETag for a card that is stored otherwise; answers in pieces; whole URLs."""
 
     warts = MappingProxyType({"rewrites": True, "truncate": 2, "absolute_hrefs": True})
+
+
+class TestGroupCards(OnSandbox):
+    """An address book as Apple's devices keep it: every group that is new gets a card."""
+
+    stored = MappingProxyType({"club.vcf": "VERSION:3.0 UID:club FN:Club N:Club X-ADDRESSBOOKSERVER-KIND:group"})
+
+
+class TestGroupCards4(OnSandbox):
+    """The same in vCard 4.0, on a server that neither searches nor lists changes."""
+
+    warts = MappingProxyType({"sync": False, "queries": False})
+    stored = MappingProxyType({"club.vcf": "VERSION:4.0 UID:club FN:Club KIND:group"})
 
 
 class TestLikeBaikal(OnSandbox):
