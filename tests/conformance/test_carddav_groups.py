@@ -163,10 +163,12 @@ def test_a_book_without_group_cards_keeps_to_categories(others: list[str]) -> No
         if others:
             sandbox.put("bo.vcf", vcard("uid-bo", *others))
         remote.pull()
+        remote.requests.clear()
         created = remote.create(member_of("Choir"))
         assert groups_of(created) == {"Choir"}
         assert "CATEGORIES:Choir" in sandbox.text(created.id)
         assert group_cards(sandbox) == {}
+        assert remote.requests == {"PUT": 1, "REPORT": 1}, "what was stored, and nothing about groups"
 
 
 def test_what_is_a_category_there_stays_one() -> None:
@@ -186,7 +188,9 @@ def test_a_contact_that_has_it_as_a_category_keeps_that() -> None:
         sandbox.put("club.vcf", group("uid-club", "Club"))
         bo = sandbox.put("bo.vcf", vcard("uid-bo", "CATEGORIES:Choir"))
         remote.pull()
+        remote.requests.clear()
         assert remote.update(remote.records[bo], with_groups(remote.records[bo], "Choir", "Club")).error is None
+        assert remote.requests == {"GET": 1, "PUT": 1}, "nobody joins a new group, so nothing is asked"
         assert "CATEGORIES:Choir\r\n" in sandbox.text(bo)
         assert group_cards(sandbox) == {"Club": ["uid-bo"]}
 
@@ -196,9 +200,11 @@ def test_who_has_no_uid_has_groups_in_the_own_card() -> None:
         sandbox.put("club.vcf", group("uid-club", "Club"))
         bo = sandbox.put("bo.vcf", vcard("x").replace("UID:x\r\n", ""))
         remote.pull()
+        remote.requests.clear()
         joined = remote.update(remote.records[bo], with_groups(remote.records[bo], "Choir")).record
         assert joined is not None
         assert groups_of(joined) == {"Choir"}
+        assert remote.requests == {"PUT": 1, "REPORT": 1}
         assert "CATEGORIES:Choir" in sandbox.text(bo)
         assert group_cards(sandbox) == {"Club": []}
 
@@ -212,6 +218,9 @@ def test_nobody_stored_is_no_group() -> None:
         assert isinstance(outcome.error, Refused)
         assert taken
         assert group_cards(sandbox) == {"Club": []}
+        list(remote.connector.changes(remote.cursor))
+        assert [group.name for group in remote.connector._book.groups.values()] == ["Club"]
+        assert not remote.connector._book._unmade
         assert groups_of(remote.create(member_of("Choir"), "b")) == {"Choir"}
         assert group_cards(sandbox) == {"Club": [], "Choir": ["b"]}
 
@@ -235,7 +244,7 @@ def test_a_lost_answer_is_looked_up(kind: Any) -> None:
 def test_a_lost_answer_and_the_end_of_the_run(queries: bool) -> None:
     """The next run finds the contact, and the group card that nobody told of."""
     with served(queries=queries) as (sandbox, remote):
-        sandbox.put("club.vcf", group("uid-club", "Club"))
+        club = sandbox.put("club.vcf", group("uid-club", "Club"))
         remote.pull()
         sandbox.faults.add("lost_after", MAKING)
         sandbox.faults.add("unavailable", "GET", times=9)
@@ -245,6 +254,8 @@ def test_a_lost_answer_and_the_end_of_the_run(queries: bool) -> None:
             told.extend(remote.connector.write([push]))
         sandbox.faults.clear()
         remote.open()
+        if not queries:  # then it knows what the last run knew
+            remote.connector._book.keep({club: GroupCard("Club", frozenset(), None)})
         assert group_cards(sandbox) == {"Club": [], "Choir": ["a"]}
         [(_, record)] = remote.connector.find([push])
         again = remote.update(record, with_groups(record, "Choir"))
@@ -317,6 +328,8 @@ def test_a_group_of_ours_that_was_renamed_is_another_one(known: bool) -> None:
         assert groups_of(remote.create(member_of("Choir"), "b")) == {"Choir"}
         assert group_cards(sandbox) == {"Club": [], "Band": ["a"], "Choir": ["b"]}
         assert path_of(sandbox, "Choir") != choir
+        there = sorted(group.name for group in remote.connector._book.groups.values())
+        assert there == (["Band", "Choir", "Club"] if known else ["Choir", "Club"])
 
 
 def test_two_address_books_do_not_share_the_uid_of_a_group(tmp_path: Path) -> None:
