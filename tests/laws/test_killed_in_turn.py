@@ -14,11 +14,8 @@ from hypothesis import settings
 from sixworld import FIELDS, PLAIN, Enter, NoMail, Remove, Type, at_peace, converged, silent
 
 LONG: Final = settings.get_current_profile_name() == "long"
-NAMES: Final = ("sugar", "vtiger", "google", "mail", "phone") if LONG else ("vtiger", "google", "mail", "phone")
-SEEING: Final = ("google", "phone")
-"""Who types there is seen by every write. In the short profile people type only there, and nothing of which there is
-one only; they enter people and say no to mail everywhere."""
-TYPED: Final = (*FIELDS, "emails") if LONG else ("phones", "emails", "addresses")
+NAMES: Final = ("sugar", "vtiger", "google", "mail", "phone")
+TYPED: Final = (*FIELDS, "emails")
 SEEDS: Final = range(1, 9) if LONG else (1,)
 TURNS: Final = 6 if LONG else 2
 WITHIN: Final = 15.0
@@ -57,12 +54,12 @@ class People:
 
     def _something(self) -> Any:
         dice, at, number = self.dice, self.dice.choice(NAMES), self.dice.randrange(12)
-        what = dice.choices(["enter", "no", "type", "name", "remove"], [3, 2, 10, 3 * LONG, LONG])[0]
+        what = dice.choices(["enter", "no", "type", "name", "remove"], [3, 2, 10, 3, 1])[0]
         if what == "enter":
             return Enter(at, tuple(dice.sample(FIELDS, dice.randrange(4))))
         if what == "type":
             how = dice.choice(["value", "value", "more", "blank"])
-            return Type(at if LONG else dice.choice(SEEING), dice.choice(TYPED), how, number)
+            return Type(at, dice.choice(TYPED), how, number)
         if what == "name":
             return Type(at, dice.choice(sorted(PLAIN)), record=number)
         return Remove(at, number) if what == "remove" else NoMail(at, number)
