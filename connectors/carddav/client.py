@@ -135,11 +135,12 @@ class Client:
         self._resolver, self._random = resolver, context.random
         typed_name = settings.url.strip() if "@" in settings.url and "://" not in settings.url else ""
         self.username = settings.username or typed_name
+        self.login = Login(self.username, settings.password.get_secret_value(), [self.url, self.username], context)
         self._http = http.Http(
             self.url,
             context,
             react=react,
-            auth=Login(self.username, settings.password.get_secret_value(), [self.url, self.username], context),
+            auth=self.login,
             rate=settings.rate,
             verify=settings.verify_tls,
         )

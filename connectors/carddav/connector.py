@@ -86,9 +86,7 @@ class CardDAV:
         server = answer.headers.get("server", "")
         where = urlsplit(book.url)
         label = f"{book.name} of {self._client.username or 'nobody'} at {where.netloc}" + (server and f" ({server})")
-        notes = list(_notes(book))
-        if where.hostname != urlsplit(self._client.url).hostname:
-            notes.append(f"found at {where.netloc} by the DNS of {self._client.domain}")
+        notes = list(_notes(book, self._client))
         return Account(label, notes, server_time(answer))
 
     # --- what changed ------------------------------------------------------------------------------------------
@@ -229,11 +227,15 @@ class CardDAV:
         return self._writer.write(pushes)
 
 
-def _notes(book: Book) -> Iterator[str]:
+def _notes(book: Book, client: Client) -> Iterator[str]:
+    where = urlsplit(book.url)
+    if where.hostname != urlsplit(client.url).hostname:
+        yield f"found at {where.netloc} by the DNS of {client.domain}"
     if not book.writable:
         yield "this account may only read the address book"
-    if urlsplit(book.url).scheme == "http":
-        yield "the password travels unencrypted (http)"
+    if where.scheme == "http":
+        what = "contacts travel" if client.login.digests else "contacts and the password travel"
+        yield f"{what} unencrypted (http)"
     if not book.syncs:
         how = "by its ctag and" if book.tags else "by"
         yield f"this server cannot list changes and deletions; they are found {how} comparing listings"

@@ -38,6 +38,11 @@ class Login(http.Auth):
         known = context.memory.get(LOGIN, {})
         self._scheme: str | None = known["scheme"] if known.get("account") == account else None
 
+    @property
+    def digests(self) -> bool:
+        """Does the server take Digest, so that the password itself is not sent?"""
+        return self._scheme == DIGEST
+
     def auth_flow(self, request: http.Request) -> Generator[http.Request, http.Response, None]:
         first = self._scheme or (None if overheard(request) else BASIC)
         if first is not None:

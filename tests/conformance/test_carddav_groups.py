@@ -127,6 +127,20 @@ def test_it_speaks_the_dialect_of_the_others(like: Any, lines: list[str], warts:
         assert group_cards(sandbox) == {"Club": [], "Choir": ["a"]}
 
 
+def test_a_category_is_found_on_a_real_server(server: servers.Server) -> None:
+    """Among others in one line, and beside one that only contains its name."""
+    folder = server.book.rstrip("/").rpartition("/")[0]
+    book = server.make_book(f"{folder}/{uuid.uuid4()}/", "Groups")
+    server.put("club.vcf", group(str(uuid.uuid4()), "Club"), book)
+    server.put("bo.vcf", vcard(str(uuid.uuid4()), "CATEGORIES:Friends,Golf,Choir Boys"), book)
+    remote = Remote(server.settings(url=book))
+    remote.pull()
+    created = remote.create(member_of("Golf", "Choir"))
+    assert groups_of(created) == {"Golf", "Choir"}
+    assert "CATEGORIES:Golf" in server.get(created.id)
+    assert {card.name for card in remote.connector._book.groups.values()} == {"Club", "Choir"}
+
+
 def test_one_card_with_all_its_members_costs_three_requests() -> None:
     with served() as (sandbox, remote):
         sandbox.put("club.vcf", group("uid-club", "Club"))

@@ -50,7 +50,9 @@ def go_far(remote: Remote) -> None:
 def test_a_server_that_takes_digest_alone(algorithm: str) -> None:
     with served(login="digest", algorithm=algorithm) as (sandbox, remote):
         [path] = [sandbox.put("1.vcf", vcard("uid-1", "EMAIL:one@example.org"))]
-        assert remote.connector.check().label.startswith("Contacts of lab")
+        account = remote.connector.check()
+        assert account.label.startswith("Contacts of lab")
+        assert "contacts travel unencrypted (http)" in account.notes, "and the password does not"
         assert remote.pull() == [path]
         created = remote.create(ANNA)
         assert "anna@example.org" in sandbox.text(created.id)
@@ -117,6 +119,7 @@ def test_basic_costs_no_request_more_than_it_did(login: Any) -> None:
     with served(login=login) as (sandbox, remote):
         remote.pull()
         remote.create(ANNA)
+        assert "contacts and the password travel unencrypted (http)" in remote.connector.check().notes
         assert set(sandbox.door.seen) == {"basic"}
         assert "login" not in remote.memory
 
