@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import urllib.error
+import urllib.request
 import uuid
 from base64 import b64encode
 from collections.abc import Iterator
@@ -222,3 +224,18 @@ def test_the_sandbox_knows_a_digest_from_a_guess() -> None:
         for said in (guess, basic):
             with http.Http(remote.settings["url"], remote.context) as client, pytest.raises(Unauthorised):
                 client.request("GET", "/dav/", headers={"authorization": said})
+
+
+def test_the_sandbox_and_another_client_agree_on_digest() -> None:
+    """The standard library's, which shares no code with ours."""
+    with served(login="digest", algorithm="MD5") as (sandbox, remote):
+        url = remote.settings["url"] + sandbox.put("1.vcf", vcard("uid-1")) + "?a=b"
+        for password, expected in ((PASSWORD, 200), ("wrong", 401)):
+            keys = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+            keys.add_password(None, remote.settings["url"], "lab", password)
+            opener = urllib.request.build_opener(urllib.request.HTTPDigestAuthHandler(keys))
+            try:
+                status = opener.open(url).status
+            except urllib.error.HTTPError as error:
+                status = error.code
+            assert status == expected
