@@ -196,9 +196,10 @@ class AddressBook:
         if new and like is not None:
             categories = self._categories(new)
             for name in (name for name in new if mapping.fold(name) not in categories):
-                href = next(href for href, _ in self._places(name) if href not in known)
-                known[href] = GroupCard(name, frozenset(), None)
-                self._unmade[href] = like
+                href = next((href for href, _ in self._places(name) if href not in known), None)
+                if href is not None:  # else it was renamed so often that it becomes a category
+                    known[href] = GroupCard(name, frozenset(), None)
+                    self._unmade[href] = like
         self.keep(known)
 
     def _categories(self, names: Sequence[str]) -> set[str]:

@@ -12,7 +12,7 @@ import pytest
 import servers
 from test_carddav import ANNA, Remote, group, groups_of, vcard
 
-from connectors.carddav import mapping
+from connectors.carddav import addressbook, mapping
 from connectors.carddav.mapping import GroupCard
 from connectors.carddav.sandbox import CardDAVSandbox, create
 from connectors.contract import Push, Record
@@ -344,6 +344,21 @@ def test_a_group_of_ours_that_was_renamed_is_another_one(known: bool) -> None:
         assert path_of(sandbox, "Choir") != choir
         there = sorted(group.name for group in remote.connector._book.groups.values())
         assert there == (["Band", "Choir", "Club"] if known else ["Choir", "Club"])
+
+
+def test_a_group_that_is_renamed_for_ever_becomes_a_category(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addressbook, "NAMESAKES", 2)
+    with served() as (sandbox, remote):
+        sandbox.put("club.vcf", group("uid-club", "Club"))
+        for name in ("One", "Two"):
+            remote.pull()
+            remote.create(member_of("Choir"))
+            made = path_of(sandbox, "Choir")
+            sandbox.put(made.rpartition("/")[2], sandbox.text(made).replace("Choir", name))
+        remote.pull()
+        created = remote.create(member_of("Choir"))
+        assert "CATEGORIES:Choir" in sandbox.text(created.id)
+        assert sorted(group_cards(sandbox)) == ["Club", "One", "Two"]
 
 
 def test_two_address_books_do_not_share_the_uid_of_a_group(tmp_path: Path) -> None:
