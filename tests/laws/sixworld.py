@@ -186,16 +186,18 @@ class SixWorld(LawWorld):
         return found
 
     def refuse_mail(self, at: str, record: str) -> None:
-        """The person of a record says no to mail there."""
+        """The person of a record says no to mail there. Where it is marked so already, nothing changes, and nobody can
+        know: a mark for one address of theirs stays one for that."""
         screen = self.remotes[at]
-        if not screen.out(record):
+        before = screen.out(record)
+        if not before:
             return
         screen.opt_out(record)
         self.told |= self.ledger.owners(screen.card(record))
         self.agreed = False
-        for address in screen.out(record):
+        for address, marked in before.items():
             told = ("address", folded(address)) if address else ("person", self.ledger.owner(screen.card(record)))
-            self.outs.add(told)
+            self.outs |= set() if marked else {told}
 
     def find(self, at: str, real: int) -> str | None:
         """The record of a real person."""

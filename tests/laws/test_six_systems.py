@@ -203,6 +203,13 @@ def test_an_opt_out_reaches_all_and_outlives_every_edit(here: Street, name: str)
     play(world, [Settle()])
 
 
+def test_who_says_no_where_they_are_marked_already_says_nothing_new(here: Street) -> None:
+    """Their address is out; vTiger marks the person for it, and shows no difference. Another address is not out."""
+    world = play(met(here), [NoMail("mail"), Settle(), NoMail("vtiger"), Type("google", "emails", "more"), Settle()])
+    (record,) = world.records("sugar")
+    assert sorted(world.remotes["sugar"].out(record).values()) == [False, True]
+
+
 @pytest.mark.parametrize("name", MAILING)
 def test_an_opt_out_from_before_they_met(here: Street, name: str) -> None:
     world = play(SixWorld(here), [Enter("google", also=(name,)), NoMail(name), Settle()])
