@@ -27,7 +27,7 @@ serve: .venv/.run ## Run the daemon: the API, and every connection at its interv
 	$(BIN)/concord serve $(ARGS)
 
 test: .venv/.dev ## Run the tests (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(LIMIT) $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(LIMIT) $(ARGS)
 
 test-long: export HYPOTHESIS_PROFILE := long
 test-long: LIMIT := --timeout 7200

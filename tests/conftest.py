@@ -21,6 +21,12 @@ for _name, _examples in (("short", 40), ("long", 1_000)):
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto`: many tests wait for other processes, so a core has work for two; each worker has a PostgreSQL and
+    servers of its own, so four are enough."""
+    return min(4, 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees, or writes into, the data folder of whoever runs it."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Literal
 
 from connectors.card import Card
@@ -20,8 +22,8 @@ from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unautho
 
 PROOF: Final = 50
 """Writes that are read back in one request, where it is not known that the server keeps them."""
-LANES: Final = 1
-"""Writes that are on their way at one time: Xandikos refuses two at once (423 Locked)."""
+AHEAD: Final = 2
+"""Writes that are on their way or next: whoever is killed then has no more of them to look for."""
 ENDING: Final = (Throttled, Unreachable, Unauthorised)
 """Errors that end a run."""
 UNFINISHED: Final = "the card was stored, but the run ended before all of it was written or proven"
@@ -56,7 +58,7 @@ class Writer:
         waiting: list[Sent] = []
         self._book.expect(name for push in batch for name in _joined(push))
         try:
-            for push, result in self._in_lanes(batch):
+            for push, result in self._in_a_row(batch):
                 if isinstance(result, Error):
                     yield Outcome(push.ref, error=result)
                 elif isinstance(result, Record):
@@ -72,29 +74,34 @@ class Writer:
                 yield self._outcome(sent, Uncertain(UNFINISHED) if sent.moves or not sent.stored.etag else None)
             raise
 
-    def _in_lanes(self, batch: Sequence[Push]) -> Iterator[tuple[Push, Sent | Record | Error]]:
-        """What became of each, in order; several are on their way at a time, for most of a write is waiting. After an
-        error that ends the run nothing more is sent; it is raised when what was on its way is told."""
+    def _in_a_row(self, batch: Sequence[Push]) -> Iterator[tuple[Push, Sent | Record | Error]]:
+        """What became of each, in order. While one is told the next is on its way: Xandikos refuses two at once (423
+        Locked), but no server waits for us. After an error that ends the run nothing more is sent."""
         if any(push.card is None or push.held is None or push.held.key for push in batch):
-            self._book.groups  # noqa: B018 asked for now, and not once in every lane
-        ahead: deque[tuple[Push, Future[Sent | Record | Error]]] = deque()
-        ending: Error | None = None
-        waiting = iter(batch)
-        with ThreadPoolExecutor(LANES) as lanes:
-            while True:
-                while ending is None and len(ahead) < LANES and (push := next(waiting, None)) is not None:
-                    ahead.append((push, lanes.submit(self._one, push)))
-                if not ahead:
-                    break
-                push, future = ahead.popleft()
-                try:
-                    result = future.result()
-                except ENDING as error:
-                    ending = ending or error
-                else:
-                    yield push, result
-        if ending is not None:
-            raise ending
+            self._book.groups  # noqa: B018 asked for before anything is on its way
+        ended = threading.Event()
+
+        def one(push: Push) -> Sent | Record | Error | None:
+            try:
+                return None if ended.is_set() else self._one(push)
+            except ENDING:
+                ended.set()
+                raise
+
+        left = iter(batch)
+        row: deque[tuple[Push, Future[Sent | Record | Error | None]]] = deque()
+        with ThreadPoolExecutor(1) as lane:
+            try:
+                while True:
+                    row.extend((push, lane.submit(one, push)) for push in islice(left, AHEAD - len(row)))
+                    if not row:
+                        break
+                    push, sent = row.popleft()
+                    result = sent.result()
+                    if result is not None:
+                        yield push, result
+            finally:
+                ended.set()
 
     def _one(self, push: Push) -> Sent | Record | Error:
         try:
