@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -389,9 +390,26 @@ def test_what_was_stored_is_told_before_the_run_ends() -> None:
             told.extend(outcome for outcome in remote.connector.write(pushes))
         assert caught.value.retry_after == 9999
         stored = {line.rpartition("key-")[2][0] for line in sandbox.faults.log if line.startswith("PUT")}
-        assert len(told) == 3, "three were stored, whichever came first"
-        assert {outcome.ref for outcome in told} <= stored
+        assert {outcome.ref for outcome in told} == {"0", "1", "2"}
+        assert stored == {"0", "1", "2", "3"}, "nothing more is sent after that"
         assert all(outcome.record and outcome.record.version for outcome in told)
+
+
+def test_while_one_is_told_the_next_is_on_its_way_and_no_more() -> None:
+    """Whoever dies while they store an outcome has one other write to look for."""
+    with served() as (sandbox, remote):
+        records = [remote.create(ANNA, f"key-{n}") for n in range(4)]
+
+        def deleted() -> int:
+            return sum(line.startswith("DELETE") for line in sandbox.faults.log)
+
+        told = iter(remote.connector.write([Push(record.id, "", record, None) for record in records]))
+        assert next(told).ref == records[0].id
+        until = time.monotonic() + 10
+        while deleted() < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        told.close()  # type: ignore[attr-defined]
+        assert deleted() == 2
 
 
 def test_a_web_page_in_answer_to_a_write_proves_nothing() -> None:
