@@ -40,6 +40,11 @@ class Case:
 CASES: list[Case] = []
 
 
+def late() -> Profile:
+    """An address book whose reads show the past."""
+    return replace(addressbook(), lag=30.0)
+
+
 def caught_by(
     test: str, parameter: Any = None, profile: Callable[[], Profile] = addressbook, **switches: Any
 ) -> Callable[[type[MemoryConnector]], type[MemoryConnector]]:
@@ -296,6 +301,21 @@ class NeverLists(MemoryConnector):
     def _everything(self, cursor: Any | None) -> Iterator[Page]:
         for page in super()._everything(cursor):
             yield replace(page, complete=False)
+
+
+@caught_by("test_whom_we_made_is_missed_before_they_were_shown", profile=late)
+class MissesOnlyWhomItShowed(MemoryConnector):
+    """Compares what it showed with what is there."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.shown: set[str] = set()
+
+    def changes(self, cursor: Any | None) -> Iterator[Page]:
+        for page in super().changes(cursor):
+            told = [record for record in page.records if record.card is not None or record.id in self.shown]
+            self.shown.update(record.id for record in told)
+            yield replace(page, records=told)
 
 
 @caught_by("test_nothing_new_is_silence")
