@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,28 +10,15 @@ from typing import Any
 import pytest
 import servers
 from test_carddav import ANNA, Remote, group, groups_of, vcard
+from test_carddav_sandbox import open_stage, served
 
 from connectors.carddav import addressbook, mapping
 from connectors.carddav.mapping import GroupCard
-from connectors.carddav.sandbox import CardDAVSandbox, create
+from connectors.carddav.sandbox import CardDAVSandbox
 from connectors.contract import Push, Record
 from connectors.errors import Refused, Uncertain, Unreachable
-from connectors.sandbox import running
 
-STAGE = servers.Stage()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _open_stage() -> Iterator[None]:
-    with running(STAGE) as STAGE.url:
-        yield
-
-
-@contextlib.contextmanager
-def served(**warts: Any) -> Iterator[tuple[CardDAVSandbox, Remote]]:
-    sandbox = create(**warts)
-    STAGE.app = sandbox.app
-    yield sandbox, Remote(sandbox.settings(STAGE.url))
+__all__ = ["open_stage"]  # a fixture of this module as well
 
 
 @pytest.fixture(scope="module", params=["radicale", "xandikos"])

@@ -34,7 +34,7 @@ STAGE = servers.Stage()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _open_stage() -> Iterator[None]:
+def open_stage() -> Iterator[None]:
     with running(STAGE) as STAGE.url:
         yield
 
