@@ -159,7 +159,7 @@ def _component_holders(card: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 
 def part(holder: Mapping[str, Any], kind: str) -> str:
     """One component's value of a name or an address, or ""."""
-    return " ".join(c["value"] for c in holder.get("components", ()) if c["kind"] == kind)
+    return " ".join([c["value"] for c in holder.get("components", ()) if c["kind"] == kind])
 
 
 def components(parts: Mapping[str, str]) -> list[dict[str, str]]:

@@ -9,14 +9,14 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 
 from connectors.contract import Context
 from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain, Unreachable
+from connectors.once import once
 
 Request = httpx.Request
 Response = httpx.Response
@@ -34,9 +34,9 @@ LONGEST_WAIT: Final = 120.0
 def react(response: Response) -> Error | None:
     """What HTTP itself says a status means. Connectors put what their remote means by it in front."""
     status = response.status_code
-    where = f"{response.request.method} {response.request.url.copy_with(query=None, userinfo=None)}"
     if status < 400:
         return None
+    where = named(response.request)
     if status == 429 or (status == 503 and "retry-after" in response.headers):
         return Throttled(f"{where}: too many requests (HTTP {status})", retry_after(response))
     by_status: Mapping[int, tuple[type[Error], str]] = {
@@ -55,6 +55,11 @@ def react(response: Response) -> Error | None:
     if status >= 500:
         return Uncertain(f"{where}: the server failed (HTTP {status})")
     return Refused(f"{where}: refused (HTTP {status}): {response.text[:200]}")
+
+
+def named(request: Request) -> str:
+    """A request without what may be secret in it."""
+    return f"{request.method} {request.url.copy_with(query=None, userinfo=None)}"
 
 
 def retry_after(response: Response) -> float | None:
@@ -112,7 +117,7 @@ class Http:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=8, keepalive_expiry=60.0),
             follow_redirects=follow_redirects,
-            verify=_tls() if verify else False,
+            verify=cast(ssl.SSLContext, _Later()) if verify else False,
             trust_env=True,
         )
 
@@ -186,7 +191,8 @@ class Http:
             finally:
                 self._context.requests(method, sent, received)
             tell("http.response.status_code", response.status_code)
-            log.debug("%s %s: %d", method, request.url.copy_with(query=None, userinfo=None), response.status_code)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("%s: %d", named(request), response.status_code)
         return response
 
     def _count_earlier(self, response: Response) -> None:
@@ -224,14 +230,14 @@ def _facts(request: httpx.Request) -> dict[str, Any]:
     }
 
 
-def _tls() -> ssl.SSLContext:
-    """One context for all connections, whichever thread is first: reading the authorities' certificates takes 30 ms."""
-    with _MAKING:
-        return _context()
+_tls = once(httpx.create_ssl_context)
 
 
-_MAKING = threading.Lock()
-_context = cache(httpx.create_ssl_context)
+class _Later:
+    """The TLS of all connections, made when the first of them needs it: reading the authorities takes 30 ms."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_tls(), name)
 
 
 class Budget:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from connectors.contract import System
+from connectors.once import once
 
 if TYPE_CHECKING:  # a sandbox brings a web server along
     from connectors.sandbox import Sandbox
@@ -24,7 +24,7 @@ def names() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
-@cache
+@once
 def system(name: str) -> System:
     """The system of that name. Loading it imports its connector, so ask only for what is used."""
     for entry in entry_points(group=GROUP, name=name):

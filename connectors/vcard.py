@@ -21,7 +21,7 @@ from typing import Final
 
 from connectors.contentline import Broken, Line, VCard, escape, parse, render, unescape
 from connectors.vcardpatch import only, patch
-from connectors.vcardread import fn_of, kind_of, name_of, read, survey
+from connectors.vcardread import KINDS, fn_of, kind_of, name_of, read, survey
 from connectors.vcardwrite import fit_vcard, write
 
 __all__ = ["Broken", "Group", "VCard", "fit_vcard", "group_of", "parse", "patch", "read"]
@@ -41,6 +41,8 @@ class Group:
 
 def group_of(vcard: VCard) -> Group | None:
     """The contact group that this card is, in Apple's dialect or vCard 4's; None for a contact."""
+    if not any(line.name in KINDS for line in vcard.lines):
+        return None
     found = survey(vcard.lines)
     if kind_of(found.singles) != "group":
         return None

@@ -7,7 +7,7 @@ Facts about dialects: vCard note ("Apple dialect"), RFC 2426, 6350, 6474, 8605, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -347,15 +347,18 @@ def fit_element(field: str, element: Element) -> dict[str, Any] | None:
         fitted |= {"label": label} if (label := fit_text(element.get("label"))) else {}
     if own >= BARE:
         return fitted
-    contexts = {context: True for context in CONTEXTS.values() if element.get("contexts", {}).get(context)}
-    features = {feature: True for feature in FEATURES.values() if element.get("features", {}).get(feature)}
+    if contexts := _marked(element.get("contexts"), CONTEXTS.values()):
+        fitted["contexts"] = contexts
+    if field == "phones" and (features := _marked(element.get("features"), FEATURES.values())):
+        fitted["features"] = features
     pref = element.get("pref")
-    traits = {
-        "contexts": contexts,
-        "features": features if field == "phones" else None,
-        "pref": pref if isinstance(pref, int) and 1 <= pref <= 100 else None,
-    }
-    return fitted | {key: value for key, value in traits.items() if value}
+    if isinstance(pref, int) and 1 <= pref <= 100:
+        fitted["pref"] = pref
+    return fitted
+
+
+def _marked(held: Mapping[str, bool] | None, known: Iterable[str]) -> dict[str, bool]:
+    return {mark: True for mark in known if held.get(mark)} if held else {}
 
 
 def _fit_texts(prop: str, change: Callable[[str], str] = str) -> Callable[[Element], dict[str, Any]]:

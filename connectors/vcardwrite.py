@@ -34,7 +34,9 @@ def fit_vcard(card: Card) -> Card:
     """What a vCard (of any version) can hold of the card; element ids stay. Stable."""
     fitted: dict[str, Any] = {}
     for key in VALUE:
-        elements = {at: held for at, element in card.get(key, {}).items() if (held := fit_element(key, element))}
+        if key not in card:
+            continue
+        elements = {at: held for at, element in card[key].items() if (held := fit_element(key, element))}
         if key == "anniversaries":
             elements = _once(elements)
         if elements:

@@ -197,7 +197,10 @@ def _tune(connection: Any, _record: Any) -> None:
 
 def _begin(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
-    connection.exec_driver_sql(f"PRAGMA synchronous={options.get('concord_synchronous', 'FULL')}")
+    synchronous = options.get("concord_synchronous", "FULL")
+    if connection.info.get("synchronous") != synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+        connection.info["synchronous"] = synchronous
     connection.exec_driver_sql(options.get("concord_begin", "BEGIN"))
 
 

@@ -103,10 +103,10 @@ READING: Final[Mapping[int, tuple[type[Error], str]]] = {
 def react(response: http.Response) -> Error | None:
     """What an answer means for us; None: it is one to work with."""
     status = response.status_code
-    request = response.request
-    where = f"{request.method} {request.url.copy_with(query=None, userinfo=None)}"
     if status < 300:
         return None
+    request = response.request
+    where = http.named(request)
     if status < 400:
         return Unreachable(f"{where}: moved to {response.headers.get('location', 'elsewhere')}; correct the url")
     table = WRITING if request.method in ("PUT", "DELETE") else READING

@@ -175,10 +175,10 @@ def _commands(page: Path) -> Iterator[list[str]]:
 def test_the_commands_that_a_page_shows_exist(page: Path) -> None:
     import typer
 
-    from app.cli import app
+    from app.cli import load
 
     for words in _commands(page):
-        command: Any = typer.main.get_command(app)
+        command: Any = typer.main.get_command(load())
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]
         assert not hasattr(command, "commands") or not words or words[0].startswith("-"), words

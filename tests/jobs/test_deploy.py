@@ -10,7 +10,7 @@ import pytest
 import typer
 import yaml
 
-from app.cli import app
+from app.cli import load
 from app.jobs.service import GRACE
 from app.settings import PREFIX, Settings
 
@@ -35,7 +35,7 @@ def _commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", _commands(), ids=" ".join)
 def test_the_commands_exist(words: list[str]) -> None:
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(load())
     found = command.commands[words[0]]
     known = {option for parameter in found.params for option in parameter.opts}
     assert {word for word in words[1:] if word.startswith("--")} <= known

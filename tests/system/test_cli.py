@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from desk import Desk
 
+from app.cli import WORDS, load
 from app.cli import common as cli
 
 ROW = {"firstname": "Zoë", "lastname": "O'Brien", "email": "zoe@x.test", "mobile": "+44 7700 900001"}
@@ -439,3 +443,23 @@ def test_json_is_json(two: Desk) -> None:
     two("sync")
     for command in (["connections"], ["people"], ["conflicts"], ["doctor"], ["plan"], ["sync"]):
         json.loads(two(*command, "--json").out)
+
+
+def test_a_command_loads_its_module_and_finds_it() -> None:
+    """A word that `WORDS` lacks would only be slower; one in the wrong place could not be typed."""
+    code = (
+        "import sys, typer; from app.cli import load; "
+        "print(*(name for name, c in typer.main.get_command(load(sys.argv[1])).commands.items() "
+        "if getattr(c, 'commands', True) or c.callback))"
+    )
+    every = {word for words in WORDS.values() for word in words}
+    assert {*typer.main.get_command(load()).commands} == every  # type: ignore[attr-defined]
+    for word in sorted(every):
+        done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True)
+        assert word in done.stdout.split()
+
+
+def test_a_word_that_is_no_command_is_answered_with_those_that_are(desk: Desk) -> None:
+    said = desk("snyc")
+    assert said.code == cli.BAD_INPUT
+    assert "snyc" in said.err

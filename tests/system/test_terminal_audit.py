@@ -10,7 +10,7 @@ import typer
 from desk import Desk
 
 from app.bootstrap import start
-from app.cli import app
+from app.cli import load
 from app.store import audit
 from app.store.audit import Act
 
@@ -79,7 +79,7 @@ def acts() -> list[Act]:
 
 
 def test_every_command_was_thought_about() -> None:
-    assert {*commands(typer.main.get_command(app))} == READING.union(ALONE, ACTING, OTHERS)
+    assert {*commands(typer.main.get_command(load()))} == READING.union(ALONE, ACTING, OTHERS)
 
 
 @pytest.mark.parametrize("command", ACTING)

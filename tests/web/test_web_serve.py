@@ -202,5 +202,8 @@ def test_secrets_move_to_a_new_key(run: Run, home: Path, monkeypatch: pytest.Mon
 
 
 def test_no_command_waits_for_the_web_framework() -> None:
-    code = "import sys; import app.cli, app.daemon; sys.exit('fastapi' in sys.modules or 'uvicorn' in sys.modules)"
+    code = (
+        "import sys; import app.cli, app.daemon; app.cli.load(); "
+        "sys.exit('fastapi' in sys.modules or 'uvicorn' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
