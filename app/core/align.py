@@ -59,7 +59,9 @@ def _names(
         taken = set(names.values())
         left = {key: element for key, element in elements.items() if key not in names}
         free = {key: element for key, element in old.items() if key not in taken}
-        if left and free:
+        if rank == 0 and [*left.values()] == [*free.values()]:
+            names.update(zip(left, free, strict=True))  # as `pair` would, which has to look closer for most of a merge
+        elif left and free:
             names.update(pair(field, left, free, eq, edits=rank == 0))
     for key in elements:
         if key not in names:
