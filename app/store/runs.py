@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from app.store.store import Unit
 from app.store.tables import blobs, leases, links, losses, people, plans, refused, runs
+
+READ: Final = ("done", "held")
+"""Outcomes of a run that has read everything there was, those that it made among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def latest(unit: Unit) -> dict[int, Run]:
 def made_since(unit: Unit, connection: int, run: int) -> datetime | None:
     """Since when earlier runs may have created records that none of them has read again; None where they made none."""
     before = runs.c.connection_id == connection, runs.c.id < run
-    read = sa.select(sa.func.max(runs.c.id)).where(*before, runs.c.scope == "sync", runs.c.outcome == "done")
+    read = sa.select(sa.func.max(runs.c.id)).where(*before, runs.c.scope == "sync", runs.c.outcome.in_(READ))
     query = sa.select(runs.c.started, runs.c.outcome, runs.c.counters).where(
         *before, runs.c.id >= sa.func.coalesce(read.scalar_subquery(), 0)
     )

@@ -350,6 +350,19 @@ def test_the_brake(gone: int, held: bool) -> None:
     assert len(world.remotes["book"].cards()) == 1
 
 
+def test_whom_we_made_is_looked_for_once_however_long_the_brake_holds() -> None:
+    world = LawWorld(BOOK_AND_CRM)
+    for _ in range(12):
+        Add("book").do(world)
+    for name in ("book", "crm"):
+        assert world.run(name).outcome == "done"
+    for record in world.records("crm")[:11]:
+        world.delete("crm", record)
+    looked, waits = (world.run("crm") for _ in range(2))
+    assert (looked.outcome, waits.outcome) == ("held", "held")
+    assert waits.tally.requests < looked.tally.requests
+
+
 def test_the_brake_counts_emptied_values_too() -> None:
     world = crowd(12)
     for record in world.records("book"):
