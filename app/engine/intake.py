@@ -62,6 +62,7 @@ class Intake:
         self._fresh: dict[int, Person] = {}
         self._changed: dict[int, Person] = {}
         self._keys: dict[int, set[Key]] = {}
+        self._uids: set[str] = set()  # of those that were looked for, whose they are; and of newcomers
         self._links: dict[str, Link] = {}
         self._journal: list[journal.Change] = []
         self._conflicts: list[journal.Conflict] = []
@@ -269,6 +270,7 @@ class Intake:
             return
         holders = people.by_keys(self.unit, {key for keys in wanted.values() for key in keys})
         everybody = {person for persons in holders.values() for person in persons}
+        self._uids.update(value for kind, value in holders if kind == "uid")
         self._load(everybody)
         here = links.people_here(self.unit, self.session.id, everybody)
         lost = self._lost_creates()
@@ -385,7 +387,8 @@ class Intake:
         view = align(record.card, [], self.eq, self.session.world.mint)
         first = first_sight(view, self.fit, self.session.policy)
         key = next((value for kind, value in keys if kind == "uid"), None)
-        uid = key if key and not self._uid_taken(key) else self.session.world.uid()
+        uid = key if key and key not in self._uids else self.session.world.uid()
+        self._uids.add(uid)
         person = Person(number, uid, 1, "live", first.card)
         self._fresh[number] = self.people[number] = person
         self._keys[number] = {key for key in keys if key[0] != "uid"}
@@ -396,11 +399,6 @@ class Intake:
         runs.keep_blobs(self.unit, record.blobs)
         self.session.tally.people += 1
         return person
-
-    def _uid_taken(self, uid: str) -> bool:
-        if any(person.uid == uid for person in self._fresh.values()):
-            return True
-        return bool(people.by_keys(self.unit, [("uid", uid)]))
 
     # -- notes for the flush
 

@@ -30,6 +30,19 @@ UNFINISHED: Final = "the card was stored, but the run ended before all of it was
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """A card about to be sent. etag: the version that it replaces; None: it is new. trusted: the server keeps such
+    cards. moves: as in `Sent`."""
+
+    push: Push
+    href: str
+    etag: str | None
+    text: str
+    trusted: bool
+    moves: Moves
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """A card that the server took. stored: as we know it, which is as it is (`seen`), as it was sent to a server that
     keeps such cards (`trusted`), or as it was sent and yet to be read back (`due`). moves: the group cards that are
@@ -75,15 +88,16 @@ class Writer:
             raise
 
     def _in_a_row(self, batch: Sequence[Push]) -> Iterator[tuple[Push, Sent | Record | Error]]:
-        """What became of each, in order. While one is told the next is on its way: Xandikos refuses two at once (423
-        Locked), but no server waits for us. After an error that ends the run nothing more is sent."""
+        """What became of each, in order. While one is told and another composed, the next is on its way: Xandikos
+        refuses two at once (423 Locked), but no server waits for us. After an error that ends the run nothing more is
+        sent."""
         if any(push.card is None or push.held is None or push.held.key for push in batch):
             self._book.groups  # noqa: B018 asked for before anything is on its way
         ended = threading.Event()
 
-        def one(push: Push) -> Sent | Record | Error | None:
+        def send(push: Push, draft: Draft | Sent | Record | Error | None) -> Sent | Record | Error | None:
             try:
-                return None if ended.is_set() else self._one(push)
+                return None if ended.is_set() else self._send(push, draft)
             except ENDING:
                 ended.set()
                 raise
@@ -93,7 +107,8 @@ class Writer:
         with ThreadPoolExecutor(1) as lane:
             try:
                 while True:
-                    row.extend((push, lane.submit(one, push)) for push in islice(left, AHEAD - len(row)))
+                    for push in islice(left, AHEAD - len(row)):
+                        row.append((push, lane.submit(send, push, self._composed(push))))
                     if not row:
                         break
                     push, sent = row.popleft()
@@ -103,18 +118,15 @@ class Writer:
             finally:
                 ended.set()
 
-    def _one(self, push: Push) -> Sent | Record | Error:
+    def _composed(self, push: Push) -> Draft | Sent | Record | Error | None:
+        """What is to be sent, None for a deletion; or what has become of it already."""
         try:
-            return self._delete(push) if push.card is None else self._put(push, push.card)
-        except (Refused, Missing) as error:
-            if push.held is None:
-                self._book.still_there()  # it is where it was found once, perhaps long ago
-            return error
-        except (Stale, Uncertain) as error:
+            return self._draft(push, push.card) if push.card is not None else None
+        except Refused as error:
             return error
 
-    def _put(self, push: Push, card: Card) -> Sent | Record:
-        """Store one card. Gives the held record where nothing differs."""
+    def _draft(self, push: Push, card: Card) -> Draft | Sent | Record:
+        """The text that the card shall have. Gives the held record where nothing differs. Raises Refused."""
         if card.get("kind") == "group":
             raise Refused("a contact group is not written as a contact")
         held = push.held
@@ -133,14 +145,31 @@ class Writer:
             if etag is None:
                 raise Refused(f"{href} has no ETag; it cannot be changed without the risk of losing somebody's edit")
         self._fits_in(href, text)
+        return Draft(push, href, etag, text, self._kept.keeps(text), change)
+
+    def _send(self, push: Push, draft: Draft | Sent | Record | Error | None) -> Sent | Record | Error:
         try:
-            told = self._client.put(self._book.book.url, href, text, etag)
+            if draft is None:
+                return self._delete(push)
+            return self._put(draft) if isinstance(draft, Draft) else draft
+        except (Refused, Missing) as error:
+            if push.held is None:
+                self._book.still_there()  # it is where it was found once, perhaps long ago
+            return error
+        except (Stale, Uncertain) as error:
+            return error
+
+    def _put(self, draft: Draft) -> Sent:
+        """Store one card."""
+        href, etag = draft.href, draft.etag
+        try:
+            told = self._client.put(self._book.book.url, href, draft.text, etag)
         except Stale as stale:
             if etag is not None:
                 self._look_for(href)
                 raise
             raise Uncertain(f"{href} exists already, perhaps by an earlier attempt of ours ({stale})") from None
-        return self._proof(push, Stored(href, told, text), change)
+        return self._proof(draft, Stored(href, told, draft.text))
 
     def _look_for(self, href: str) -> None:
         """Raises Missing where a failed condition means that the card is gone (RFC 9110 section 13.1.1)."""
@@ -152,15 +181,15 @@ class Writer:
         if most is not None and size > most:
             raise Refused(f"{href} would have {size:,} bytes; the server takes {most:,} at most")
 
-    def _proof(self, push: Push, sent: Stored, change: Moves) -> Sent:
+    def _proof(self, draft: Draft, sent: Stored) -> Sent:
         """Is what we sent what is stored?"""
         if sent.etag is not None:
-            return Sent(push, sent, "trusted" if self._kept.keeps(sent.text) else "due", change)
+            return Sent(draft.push, sent, "trusted" if draft.trusted else "due", draft.moves)
         try:
             stored = self._client.get(self._book.book.url, sent.href)
         except (Error, dav.Malformed) as error:
             raise Uncertain(f"{sent.href} was stored, but cannot be read back: {error}") from None
-        return Sent(push, stored, "seen", change)
+        return Sent(draft.push, stored, "seen", draft.moves)
 
     def _finish(self, waiting: list[Sent]) -> Iterator[Outcome]:
         """Change the group cards, read back what is not proven, and tell the outcomes."""
