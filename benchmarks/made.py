@@ -75,7 +75,7 @@ class Remote:
 
     def _record(self, number: int) -> Record:
         edition = self.edition if number < self.changed else 0
-        return Record(str(number), card(number, edition), version=f"v{edition}")
+        return Record(str(number), card(number, edition), version=f"v{edition}", key=f"uid-{number}")
 
     def changes(self, cursor: Any | None) -> Iterator[Page]:
         if self.mode == "quiet":

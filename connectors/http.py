@@ -230,7 +230,14 @@ def _facts(request: httpx.Request) -> dict[str, Any]:
     }
 
 
-_tls = once(httpx.create_ssl_context)
+@once
+def _tls() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise Unreachable(
+            f"the list of TLS authorities cannot be read ({error}); check SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from None
 
 
 class _Later:

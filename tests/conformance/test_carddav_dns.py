@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import ssl
 import threading
 import time
@@ -29,10 +30,12 @@ from connectors.carddav.client import Client
 from connectors.carddav.sandbox import PASSWORD, CardDAVSandbox, create
 from connectors.carddav.services import DNS, Target, announced, domain, in_order
 from connectors.errors import CursorExpired, Unauthorised, Unreachable
+from connectors.once import once
 from connectors.sandbox import bind, running
 
 TLS = "_carddavs._tcp.lab.test"
 PLAIN = "_carddav._tcp.lab.test"
+AUTHORITIES = inspect.unwrap(http._tls)
 
 
 @pytest.fixture
@@ -133,6 +136,23 @@ def test_radicale_by_the_name_of_its_domain(zone: Nameserver, radicale: servers.
     assert found.label.startswith(f"Contacts of lab at dav.lab.test:{port}")
     assert f"found at dav.lab.test:{port} by the DNS of lab.test" in found.notes
     assert zone.asked == [(TLS, "SRV"), (PLAIN, "SRV"), (PLAIN, "TXT")]
+
+
+@pytest.mark.parametrize("held", [None, "no certificate"])
+def test_a_list_of_authorities_that_cannot_be_read_is_named(
+    held: str | None, safe: tuple[CardDAVSandbox, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody who speaks plain HTTP needs it."""
+    sandbox, port = safe
+    file = tmp_path / "authorities.pem"
+    if held is not None:
+        file.write_text(held)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setattr(http, "_tls", once(AUTHORITIES))
+    with pytest.raises(Unreachable, match=r"authorities cannot be read .* check SSL_CERT_FILE"):
+        Remote(account(url=f"https://127.0.0.1:{port}/")).connector.check()
+    with running(sandbox.app) as url:
+        Remote(sandbox.settings(url)).connector.check()
 
 
 @pytest.mark.parametrize("typed", ["lab.test", "lab@lab.test", " LAB.test "])
