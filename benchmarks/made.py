@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,10 @@ class Remote:
                 yield Page([self._record(n) for n in numbers], cursor="now", complete=last and self.mode == "full")
 
     def read(self, ids: Sequence[str]) -> Iterator[Record]:
-        return (self._record(int(id_)) for id_ in ids)
+        for id_ in ids:
+            record = self._record(int(id_.removeprefix("uid-")))
+            # What was written here has its key for an id, and is as it was written.
+            yield record if id_ == record.id else replace(record, id=id_, version="written")
 
     def write(self, pushes: Sequence[Push]) -> Iterator[Outcome]:
         self.requests("POST", 0, 0)
