@@ -95,3 +95,22 @@ def test_a_group_card_whose_answer_is_lost_is_not_made_twice(
     settled(desk, phone, office)
     assert cards(phone) == {"Club": ["ann1"], "Choir": ["ann2", "ann3"]}
     assert len([text for text in phone.book.cards.values() if "EMAIL" in text]) == 3
+
+
+def test_cards_that_share_an_uid_are_persons_of_their_own(desk: Desk) -> None:
+    """Somebody copied a card and typed over it; on one page, and after the first was taken in."""
+
+    def copy(name: str) -> str:
+        lines = ["BEGIN:VCARD", "VERSION:3.0", "UID:same", f"N:Bell;{name};;;", f"FN:{name} Bell"]
+        return "\r\n".join([*lines, f"EMAIL:{name.lower()}@example.org", "END:VCARD", ""])
+
+    with desk.system("phone", "carddav") as phone:
+        for name in ("Anna", "Ben"):
+            phone.put(f"{name}.vcf", copy(name))
+        assert desk("apply", desk.file(desk.entry("phone", "carddav", approve="auto"))).code == cli.OK
+        assert desk("sync", "phone").code == cli.OK
+        phone.put("Cleo.vcf", copy("Cleo"))
+        assert desk("sync", "phone").code == cli.OK
+        found = desk.people()
+        assert len(found) == len({person["uid"] for person in found}) == 3
+        assert all(f"{name} Bell" in str(found) for name in ("Anna", "Ben", "Cleo"))
