@@ -113,4 +113,4 @@ def test_cards_that_share_an_uid_are_persons_of_their_own(desk: Desk) -> None:
         assert desk("sync", "phone").code == cli.OK
         found = desk.people()
         assert len(found) == len({person["uid"] for person in found}) == 3
-        assert all(f"{name} Bell" in str(found) for name in ("Anna", "Ben", "Cleo"))
+        assert all(name in str(found) for name in ("Anna", "Ben", "Cleo"))
