@@ -6,17 +6,20 @@ from __future__ import annotations
 import email.utils
 import logging
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, cast
 
-import httpx
-
 from connectors.contract import Context
 from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain, Unreachable
 from connectors.once import once
+
+# The command line of httpx is left out, as where its extra "cli" is not installed: it is half of the import.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+import httpx  # noqa: E402
 
 Request = httpx.Request
 Response = httpx.Response

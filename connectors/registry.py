@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distribution, entry_points
 from typing import TYPE_CHECKING, Any
 
 from connectors.contract import System
@@ -27,13 +27,20 @@ def names() -> list[str]:
 @once
 def system(name: str) -> System:
     """The system of that name. Loading it imports its connector, so ask only for what is used."""
-    for entry in entry_points(group=GROUP, name=name):
-        try:
-            loaded: System = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise UnknownSystem(f"the connector {name!r} is installed but cannot be loaded: {error}") from error
-        return loaded
-    raise UnknownSystem(f"no system is called {name!r}; there are: {', '.join(names())}")
+    entry = _entry(name)
+    if entry is None:
+        raise UnknownSystem(f"no system is called {name!r}; there are: {', '.join(names())}")
+    try:
+        loaded: System = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise UnknownSystem(f"the connector {name!r} is installed but cannot be loaded: {error}") from error
+    return loaded
+
+
+def _entry(name: str) -> EntryPoint | None:
+    """Ours come first: no other package takes over the name of a system of ours, nor need all packages be looked at."""
+    ours = distribution("concord").entry_points.select(group=GROUP, name=name)
+    return next(iter(ours or entry_points(group=GROUP, name=name)), None)
 
 
 def sandbox(name: str, **options: Any) -> Sandbox:

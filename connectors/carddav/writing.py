@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
@@ -24,6 +24,9 @@ PROOF: Final = 50
 """Writes that are read back in one request, where it is not known that the server keeps them."""
 AHEAD: Final = 2
 """Writes that are on their way or next: whoever is killed then has no more of them to look for."""
+HEAD_START: Final = 0.001
+"""Seconds that the next write has to go out before we work on: only one thread of Python works at a time, and a server
+that waits is time lost."""
 ENDING: Final = (Throttled, Unreachable, Unauthorised)
 """Errors that end a run."""
 UNFINISHED: Final = "the card was stored, but the run ended before all of it was written or proven"
@@ -113,6 +116,7 @@ class Writer:
                         break
                     push, sent = row.popleft()
                     result = sent.result()
+                    wait([future for _, future in row], timeout=HEAD_START)
                     if result is not None:
                         yield push, result
             finally:
