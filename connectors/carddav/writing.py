@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
@@ -105,13 +106,13 @@ class Writer:
                 ended.set()
                 raise
 
-        left = iter(batch)
+        left, around = iter(batch), copy_context()  # what the lane tells is of this run, too
         row: deque[tuple[Push, Future[Sent | Record | Error | None]]] = deque()
         with ThreadPoolExecutor(1) as lane:
             try:
                 while True:
                     for push in islice(left, AHEAD - len(row)):
-                        row.append((push, lane.submit(send, push, self._composed(push))))
+                        row.append((push, lane.submit(around.run, send, push, self._composed(push))))
                     if not row:
                         break
                     push, sent = row.popleft()

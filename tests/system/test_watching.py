@@ -68,6 +68,20 @@ def test_every_line_of_a_run_says_of_which(office: Desk) -> None:
     assert "?" not in out.getvalue(), "queries hold sessions"
 
 
+def test_so_does_every_line_of_what_a_second_thread_sends(office: Desk) -> None:
+    with office.system("book", "carddav"):
+        assert office("apply", office.file(office.entry("book", "carddav"))).code == 0
+        application = start()
+        out = _listen()
+        sync(application.world(), "crm")
+        report = sync(application.world(), "book")
+        application.store.close()
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    ours = [line for line in lines if line.get("connection") != "crm"]
+    assert report.tally.created == 3 == sum(line["event"].startswith("PUT ") for line in ours)
+    assert {(line.get("connection"), line.get("run")) for line in ours} == {("book", report.run)}
+
+
 def test_what_is_logged_beside_a_run_is_of_it(office: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lease is renewed by a thread of its own."""
     application = start()
@@ -162,6 +176,21 @@ def test_writes_are_traced_by_the_batch(traced: tuple[Application, InMemorySpanE
     assert batch.context
     inside = [s for s in exporter.get_finished_spans() if s.parent and s.parent.span_id == batch.context.span_id]
     assert inside and all(span.name.startswith("HTTP ") for span in inside)
+
+
+def test_what_a_second_thread_sends_is_of_the_batch(
+    traced: tuple[Application, InMemorySpanExporter], office: Desk
+) -> None:
+    application, exporter = traced
+    sync(application.world(), "crm")
+    with office.system("book", "carddav"):
+        assert office("apply", office.file(office.entry("book", "carddav"))).code == 0
+        sync(application.world(), "book")
+    spans = exporter.get_finished_spans()
+    (batch,) = [span for span in spans if span.name == "batch"]
+    puts = [span for span in spans if span.name == "HTTP PUT"]
+    assert len(puts) == 3
+    assert {span.parent and span.parent.span_id for span in puts} == {batch.context and batch.context.span_id}
 
 
 def test_no_trace_holds_a_secret_or_anybodys_data(traced: tuple[Application, InMemorySpanExporter]) -> None:
