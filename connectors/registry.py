@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import EntryPoint, distribution, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import TYPE_CHECKING, Any
 
 from connectors.contract import System
@@ -39,8 +39,8 @@ def system(name: str) -> System:
 
 def _entry(name: str) -> EntryPoint | None:
     """Ours come first: no other package takes over the name of a system of ours, nor need all packages be looked at."""
-    ours = distribution("concord").entry_points.select(group=GROUP, name=name)
-    return next(iter(ours or entry_points(group=GROUP, name=name)), None)
+    ours = (entry for own in distributions(name="concord") for entry in own.entry_points.select(group=GROUP, name=name))
+    return next(ours, None) or next(iter(entry_points(group=GROUP, name=name)), None)
 
 
 def sandbox(name: str, **options: Any) -> Sandbox:

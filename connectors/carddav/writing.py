@@ -58,6 +58,10 @@ class Sent:
     moves: Moves
 
 
+Composed = Draft | Sent | Record | Error | None
+"""What is to be sent, None for a deletion; or what has become of it already."""
+
+
 class Writer:
     """Writes into one address book."""
 
@@ -99,7 +103,7 @@ class Writer:
             self._book.groups  # noqa: B018 asked for before anything is on its way
         ended = threading.Event()
 
-        def send(push: Push, draft: Draft | Sent | Record | Error | None) -> Sent | Record | Error | None:
+        def send(push: Push, draft: Composed) -> Sent | Record | Error | None:
             try:
                 return None if ended.is_set() else self._send(push, draft)
             except ENDING:
@@ -123,8 +127,7 @@ class Writer:
             finally:
                 ended.set()
 
-    def _composed(self, push: Push) -> Draft | Sent | Record | Error | None:
-        """What is to be sent, None for a deletion; or what has become of it already."""
+    def _composed(self, push: Push) -> Composed:
         try:
             return self._draft(push, push.card) if push.card is not None else None
         except Refused as error:
@@ -152,7 +155,7 @@ class Writer:
         self._fits_in(href, text)
         return Draft(push, href, etag, text, self._kept.keeps(text), change)
 
-    def _send(self, push: Push, draft: Draft | Sent | Record | Error | None) -> Sent | Record | Error:
+    def _send(self, push: Push, draft: Composed) -> Sent | Record | Error:
         try:
             if draft is None:
                 return self._delete(push)
