@@ -30,8 +30,11 @@ from connectors.errors import Error, Missing, Stale, Uncertain
 Settled = Literal["done", "owed", "read"]
 """What follows an outcome: nothing, the person is owed more, or the record must be read first."""
 
-STEP = 200
-"""Persons whose pushes are prepared and promised in one transaction."""
+FIRST, STEP = 10, 50
+"""Persons whose pushes are prepared and promised in one transaction, or as many as go in one request: few at first,
+for meanwhile the remote has nothing to do."""
+LOOKED_FOR = 200
+"""Writes without an answer that are looked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,26 +179,42 @@ def push(session: Session) -> None:
             return
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Writes that were promised in one transaction, and whom they are for; nobody where nobody is left."""
+
+    due: Sequence[Due]
+    tasks: Sequence[Task]
+
+
 def _pass(session: Session, total: int) -> bool:
     """Go once through all that is owed; True where somebody is owed again at its end."""
-    after, done, again = 0, 0, False
-    while True:
-        with session.store.begin(durable=True) as unit:
-            due = outbox.due(unit, session.id, "owed", after=after, limit=STEP)
-            tasks = _promise(session, unit, due)
-        if not due:
-            return again
-        session.world.at("push.intent")
-        if tasks:
-            with session.world.watch("batch", {"records": len(tasks)}):
-                again |= _write(session, tasks, {push.person_id: push.attempts for push in due})
-        after = due[-1].person_id
-        done += len(due)
+    done, again = 0, False
+    step = _promise(session, 0, FIRST)
+    while step.due:
+        following = None
+        if step.tasks:
+            with session.world.watch("batch", {"records": len(step.tasks)}):
+                owed_again, following = _write(session, step)
+            again |= owed_again
+        done += len(step.due)
         session.progress("push", done, total)
+        step = following or _promise(session, step.due[-1].person_id, STEP)
+    return again
 
 
-def _promise(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
-    """Commit ourselves: these writes may happen from now on."""
+def _promise(session: Session, after: int, most: int) -> Step:
+    """Commit ourselves to write to those who come after that person: from now on these writes may happen."""
+    with session.store.begin(durable=True) as unit:
+        limit = max(most, session.connector.capabilities.batch)
+        due = outbox.due(unit, session.id, "owed", after=after, limit=limit)
+        step = Step(due, _promised(session, unit, due))
+    if due:
+        session.world.at("push.intent")
+    return step
+
+
+def _promised(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
     session.fence(unit)
     prepared = prepare(session, unit, [push.person_id for push in due])
     links.save(unit, prepared.level)
@@ -209,13 +228,14 @@ def _promise(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
     return [replace(task, since=since[task.person.id]) for task in prepared.tasks]
 
 
-def _write(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -> bool:
-    """Send the tasks and settle each outcome; True where some are owed again."""
-    open_tasks = {task.ref: task for task in tasks}
-    again = False
+def _write(session: Session, step: Step) -> tuple[bool, Step | None]:
+    """Send a step and settle each outcome: whether some are owed again, and the step that follows, if it was promised
+    while the last write was on its way: the remote need not wait for it."""
+    open_tasks = {task.ref: task for task in step.tasks}
+    again, following = False, None
     stale: list[Task] = []
     try:
-        for outcome in session.connector.write([request(session, task) for task in tasks]):
+        for outcome in session.connector.write([request(session, task) for task in step.tasks]):
             session.world.at("push.written")
             task = open_tasks.pop(outcome.ref)
             with session.store.begin() as unit:
@@ -225,15 +245,18 @@ def _write(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) ->
             if what == "read":
                 stale.append(task)
             session.world.at("push.outcome")
+            if len(open_tasks) == 1:
+                following = _promise(session, step.due[-1].person_id, STEP)
     except Error:
+        unsent = [*open_tasks.values(), *(following.tasks if following else ())]
         with session.store.begin() as unit:
-            outbox.mark_owed(unit, session.id, {task.person.id for task in open_tasks.values()})
+            outbox.mark_owed(unit, session.id, {task.person.id for task in unsent})
         raise
     if open_tasks:
         raise AssertionError(f"{session.connection.name}: the connector gave no outcome for {len(open_tasks)} writes")
     if stale:
-        _reread(session, stale, attempts)
-    return again
+        _reread(session, stale, {push.person_id: push.attempts for push in step.due})
+    return again, following
 
 
 def _settle(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settled:
@@ -428,7 +451,7 @@ def recover(session: Session) -> None:
     after = 0
     while True:
         with session.store.read() as unit:
-            due = outbox.due(unit, session.id, "sent", after=after, limit=STEP)
+            due = outbox.due(unit, session.id, "sent", after=after, limit=LOOKED_FOR)
             if not due:
                 return
             found = people.load(unit, [push.person_id for push in due])
