@@ -6,21 +6,22 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from app.core.policy import Policy
-from app.engine.plan import Item, Plan
-from app.engine.run import Report
 from app.secrets import redact
-from app.store.people import Person
 from connectors.card import VALUE, Card, full_name, part
+
+if TYPE_CHECKING:
+    from app.core.policy import Policy
+    from app.engine.plan import Item, Plan
+    from app.engine.run import Report
+    from app.store.people import Person
 
 WIDE = 120
 """Columns of output that is no terminal: a file, a pipe, a CI log."""
@@ -127,6 +128,8 @@ def progress(quiet: bool) -> Iterator[Any]:
     if quiet or not err.is_terminal:
         yield lambda connection, phase, done, total: None
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -161,6 +164,8 @@ def reports(found: Sequence[Report]) -> None:
     table(None, columns, rows, numbers=columns[2:])
     for report in {(r.connection, r.message): r for r in found if r.message}.values():
         warn(f"{report.connection}: {redact(None, '', report.message)}", err)
+    if any(report.tally.aside or report.tally.refused for report in found):
+        out.print(styled("What was set aside, and why: [bold]concord refused[/]"))
 
 
 _COUNTED = {
@@ -195,6 +200,8 @@ def plan(made: Plan, *, details: int = 20) -> None:
             out.print(styled("[dim]{} cannot hold all {}; they stay in the card and elsewhere.[/]", f.connection, kept))
         if f.refused:
             warn(f"{f.connection}: {f.refused} records cannot be read and would be set aside")
+        if f.aside:
+            warn(f"{f.connection}: {f.aside} persons would not be made there: records that cannot be read may be theirs")
         if f.held:
             warn(f.held)
     _items(made.items, details)

@@ -324,9 +324,18 @@ def _closed(held: list[Line], wrong: tuple[str, int] | None) -> VCard | Broken:
     if wrong or not _marks(held[-1], "END"):
         reason, number = wrong or (f"END:{held[-1].value} does not close a vCard", held[-1].number)
         return _broken(reason, number, held)
-    version = next((line.value.strip() for line in held if line.name == "VERSION"), "") or "3.0"
+    return _whole(held)
+
+
+def _whole(lines: Sequence[Line]) -> VCard:
+    version = next((line.value.strip() for line in lines if line.name == "VERSION"), "") or "3.0"
     old = version.startswith("2")
-    return VCard([_finish(line, old) if old or line.params else line for line in held], version)
+    return VCard([_finish(line, old) if old or line.params else line for line in lines], version)
+
+
+def remains(broken: Broken) -> VCard:
+    """What of it are content lines: enough to tell whose card it was, and never to be written back."""
+    return _whole([line for line in _lines(broken.text, False) if line.name])
 
 
 def _outside(stray: list[Line]) -> Iterator[Broken]:

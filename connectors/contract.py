@@ -34,7 +34,8 @@ class Record:
     raw: the connector's own memory of the record, JSON; handed back in `Push.held`.
     blobs: the bytes of the photos that `card` names, {uri: bytes}.
     aliases: other ids under which this record was known before (a merge, a renamed resource).
-    refused: why this record cannot be read as a contact; it is then set aside, `card` is ignored.
+    refused: why this record cannot be read as a contact; it is then set aside. Of `card` only that counts which tells
+        whose it may be (name, addresses, numbers): nobody who seems to be this gets a second record beside it.
     consents: what its places for consent show now, every place that this record has, whatever they show.
     """
 

@@ -1,6 +1,6 @@
 """vCard 2.1, 3.0 and 4.0 to and from the card.
 
-    for found in parse(data):            a VCard, or a Broken with the reason
+    for found in parse(data):            a VCard, or a Broken with the reason (`remains`: what can be read of it)
         card, blobs = read(found)
     text = write(card, "3.0", uid=…)     a new vCard
     text = patch(text, before, after)    only the lines of what changed; all others stay byte for byte
@@ -19,13 +19,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.contentline import Broken, Line, VCard, escape, parse, render, unescape
+from connectors.contentline import Broken, Line, VCard, escape, parse, remains, render, unescape
 from connectors.vcardpatch import only, patch
 from connectors.vcardread import KINDS, fn_of, kind_of, name_of, read, survey
 from connectors.vcardwrite import fit_vcard, write
 
 __all__ = ["Broken", "Group", "VCard", "fit_vcard", "group_of", "parse", "patch", "read"]
-__all__ += ["with_members", "write", "write_group"]
+__all__ += ["remains", "with_members", "write", "write_group"]
 
 _MEMBERS: Final = ("X-ADDRESSBOOKSERVER-MEMBER", "MEMBER")
 _URN: Final = "urn:uuid:"

@@ -21,6 +21,7 @@ WORDS: Final[Mapping[str, frozenset[str]]] = {
     "groups": frozenset({"groups"}),
     "operations": frozenset({"connections", "webhooks", "move-database", "backup", "restore"}),
     "people": frozenset({"people", "conflicts"}),
+    "refused": frozenset({"refused"}),
     "serve": frozenset({"serve"}),
     "syncing": frozenset({"plan", "sync"}),
     "upkeep": frozenset({"doctor", "sandbox", "demo"}),

@@ -10,9 +10,10 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from connectors.card import Card, Equivalence, fold, part
+from connectors.card import Card, Equivalence, fold, part, problem
 
 if TYPE_CHECKING:
     from nicknames import NickNamer
@@ -51,6 +52,21 @@ def keys_of(card: Card, eq: Equivalence) -> set[Key]:
     keys = [("email", str(eq.key("emails", "address", e.get("address", "")))) for e in card.get("emails", {}).values()]
     keys += [("phone", str(eq.key("phones", "number", p.get("number", "")))) for p in card.get("phones", {}).values()]
     return {(kind, value[:_MAX_KEY]) for kind, value in keys if len(value) > 4}
+
+
+def traits(card: Card) -> Card | None:
+    """As much of a card that cannot be taken as tells whose it may be: its name, addresses and numbers; None where it
+    has neither address nor number."""
+    kept: dict[str, Any] = {name: card[name] for name in ("kind", "name") if name in card}
+    for name in ("emails", "phones"):
+        found = islice(((id_, e) for id_, e in card.get(name, {}).items() if problem({name: {id_: e}}) is None), _FEW)
+        kept[name] = dict(found)
+    kept = {name: value for name, value in kept.items() if value and problem({name: value}) is None}
+    return kept if kept.keys() & {"emails", "phones"} else None
+
+
+_FEW = 50
+"""Of so many addresses and numbers some will tell."""
 
 
 def choose(card: Card, candidates: Iterable[Candidate]) -> int | None:

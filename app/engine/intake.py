@@ -18,7 +18,7 @@ from app.core.consent import as_json, flips, of_json
 from app.core.identity import Candidate, Key
 from app.core.reconcile import EMPTY, Merged, Owed, Side, first_sight, merge, owed
 from app.core.rendering import renders
-from app.engine import consents, suppression
+from app.engine import consents, refusals, suppression
 from app.engine.arbiter import arbiter
 from app.engine.world import Session, earlier, policy_of
 from app.store import connections, journal, links, outbox, people, runs
@@ -67,6 +67,8 @@ class Intake:
         self._journal: list[journal.Change] = []
         self._conflicts: list[journal.Conflict] = []
         self._refused: dict[str, str] = {}
+        self._unread: dict[str, Card] = {}  # what could be read of those
+        self._absent: set[str] = set()  # of nobody's records, those that are gone
         self._parked: dict[str, Any] = {}
         self._alive: set[str] = set()
         self._revived: set[int] = set()
@@ -102,14 +104,22 @@ class Intake:
         for record in records:
             memory = unstorable([record.version, record.raw])
             if reason := problem_id(record.id):
-                self._refused[nameless(record.id)] = reason
+                self._refuse(replace(record, id=nameless(record.id)), reason)
             elif memory:
-                self._refused[record.id] = f"what its connector keeps of it {memory}"
+                self._refuse(record, f"what its connector keeps of it {memory}")
             elif any(map(problem_id, record.aliases)):
                 found[record.id] = replace(record, aliases=[a for a in record.aliases if not problem_id(a)])
             else:
                 found[record.id] = record
         return found
+
+    def _refuse(self, record: Record, reason: str) -> None:
+        if record.card is None and record.refused is None:
+            self._absent.add(record.id)
+            return
+        self._refused[record.id] = reason
+        if record.card:
+            self._unread[record.id] = record.card
 
     def _follow_aliases(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -119,10 +129,12 @@ class Intake:
 
     def _sort(self, record: Record, link: Brief | None, strangers: list[News], changed: list[News]) -> None:
         if reason := record.refused or (problem(record.card) if record.card else None):
-            self._refused[record.id] = reason
+            self._refuse(record, reason)
         elif record.card is None:
             if link is not None and link.state == "live":
                 self._parked[record.id] = None
+            else:
+                self._absent.add(record.id)
         elif link is None:
             strangers.append(news_of(record))
         else:
@@ -465,9 +477,8 @@ class Intake:
         journal.append(unit, self._journal)
         journal.record_conflicts(unit, self._conflicts)
         links.set_versions(unit, here, self._versions)
-        runs.refuse(unit, here, self._refused)
-        if self._links:
-            runs.accept(unit, here, self._links)
+        refusals.keep(unit, here, self._refused, self._unread, self.eq)
+        refusals.lift(unit, here, self._absent.union(self._links), self.eq)
         runs.unpark(unit, here, self._alive)
         runs.park(unit, here, self.session.run_id, self._parked)
         outbox.owe(unit, connections.receivers(unit, here), sorted(self._touched))

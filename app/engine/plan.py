@@ -43,6 +43,7 @@ class Forecast:
     """What would happen to one connection.
 
     losses: records there whose deletions or blanks would be taken over; held: the brake would stop the run.
+    aside: persons who would not be made, since a record that cannot be read may be theirs.
     cannot_hold: {field: persons who have it and would not show it there}. requests: estimated for the writes.
     """
 
@@ -59,6 +60,7 @@ class Forecast:
     creates: int = 0
     updates: int = 0
     deletes: int = 0
+    aside: int = 0
     requests: int = 0
     cannot_hold: dict[str, int] = field(default_factory=dict)
 
@@ -168,7 +170,9 @@ def _would_write(unit: Unit, session: Session, forecast: Forecast) -> list[Item]
     after = 0
     while due := outbox.due(unit, session.id, "owed", after=after, limit=STEP):
         after = due[-1].person_id
-        for task in prepare(session, unit, [push.person_id for push in due]).tasks:
+        prepared = prepare(session, unit, [push.person_id for push in due])
+        forecast.aside += len(prepared.aside)
+        for task in prepared.tasks:
             items.append(_item(session, task))
             if task.owed is not None:
                 lacking.update(_lacking(task.person.card, task.owed.card))

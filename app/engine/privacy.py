@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core import consent, identity
-from app.engine import consents
+from app.engine import consents, refusals
 from app.engine.suppression import hashed
 from app.engine.world import World, policy_of
 from app.store import connections, groups, idempotency, journal, links, outbox, people, purchases, runs, suppressions
@@ -133,6 +133,10 @@ def everything(world: World, uid: str) -> dict[str, Any]:
                 for c in journal.list_conflicts(unit, person=person.id, limit=100_000)
             ],
             "consent": {"holds": said["holds"], "said": said["said"]},
+            "unread": [
+                {"connection": names[r.connection_id], "id": r.remote_id, "reason": r.reason, "shows": r.card}
+                for r in refusals.of_person(unit, person, world.eq)
+            ],
             "purchases": bought(unit, person),
             "photos": {uri: b64encode(runs.blob(unit, uri)).decode() for uri in sorted(photos)},
         }
@@ -200,6 +204,7 @@ def erase(world: World, uid: str, actor: str) -> list[Step]:
         ledger.erase(unit, person.id)
         purchases.erase(unit, person.id)
         runs.erase(unit, person.uid, [(x.connection_id, x.remote_id) for x in held])
+        refusals.forget(unit, cards, world.eq)
         runs.drop_photos(unit, _photos(cards))
         idempotency.forget(unit, person.uid)
         outbox.forget(unit, person.id)

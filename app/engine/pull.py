@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from app.core import guard, identity
+from app.engine import refusals
 from app.engine.intake import Intake, nameless, record_of
 from app.engine.world import Session
 from app.store import connections, journal, links, outbox, people, runs
@@ -124,7 +125,8 @@ def take_page(session: Session, unit: Unit, page: Page, records: list[Record], l
     intake.take(records)
     intake.flush()
     listing.named.update(page.listed)
-    runs.refuse(unit, session.id, {nameless(r): reason for r in page.listed if (reason := problem_id(r))})
+    nameless_ones = {nameless(remote): reason for remote in page.listed if (reason := problem_id(remote))}
+    refusals.keep(unit, session.id, nameless_ones, {}, session.world.eq)
     listing.named.update(record.id for record in records)
     listed = {remote for remote in page.listed if not problem_id(remote)}
     runs.unpark_gone(unit, session.id, listed - {r.id for r in records if r.card is None})
@@ -132,6 +134,8 @@ def take_page(session: Session, unit: Unit, page: Page, records: list[Record], l
     session.tally.pulled += len(records)
     if page.complete:
         runs.park(unit, session.id, session.run_id, dict.fromkeys(_missing(session, unit, listing.named)))
+        named = {nameless(remote) if problem_id(remote) else remote for remote in listing.named}
+        refusals.lift(unit, session.id, runs.refused_ids(unit, session.id) - named, session.world.eq)
     if page.cursor is not None and not listing.anew:
         connections.update(unit, session.id, cursor=page.cursor)
 

@@ -7,14 +7,14 @@ run knows what may have happened, and looks before it sends anything again (`rec
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from app.core.align import align
 from app.core.consent import Ledger, Shown, as_json, of_json, written
 from app.core.reconcile import EMPTY, Owed, acknowledged, answered, owed, owed_create
-from app.engine import consents
+from app.engine import consents, refusals
 from app.engine.intake import Intake, news_of
 from app.engine.world import Session
 from app.store import journal, links, outbox, people, runs
@@ -58,11 +58,12 @@ class Task:
 @dataclass(slots=True)
 class Prepared:
     """What is to be written for a batch of pushes. settled: persons to whom nothing is owed. level: links whose shadow
-    only was behind."""
+    only was behind. aside: persons who must not be made, and why."""
 
     tasks: list[Task]
     settled: list[int]
     level: list[Link]
+    aside: Mapping[int, str] = field(default_factory=dict)
 
 
 # --- deciding what to write
@@ -86,6 +87,9 @@ def prepare(session: Session, unit: Unit, persons: Sequence[int]) -> Prepared:
         prepared.tasks += tasks if len(tasks) == 1 else [replace(task, alone=False) for task in tasks]
         if not tasks:
             prepared.settled.append(id_)
+    if made := [task.person for task in prepared.tasks if task.link is None]:
+        prepared.aside = refusals.in_the_way(unit, session.id, made, session.world.eq)
+        prepared.tasks = [task for task in prepared.tasks if task.person.id not in prepared.aside]
     return prepared
 
 
@@ -219,6 +223,8 @@ def _promised(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
     prepared = prepare(session, unit, [push.person_id for push in due])
     links.save(unit, prepared.level)
     outbox.settle(unit, session.id, prepared.settled)
+    for person, reason in prepared.aside.items():
+        _set_aside(session, unit, person, reason)
     promised: dict[int, dict[str, Leaves]] = {task.person.id: {} for task in prepared.tasks}
     for task in prepared.tasks:
         if task.owed is not None:
@@ -247,15 +253,16 @@ def _write(session: Session, step: Step) -> tuple[bool, Step | None]:
             session.world.at("push.outcome")
             if len(open_tasks) == 1:
                 following = _promise(session, step.due[-1].person_id, STEP)
+        if open_tasks:
+            name, lacking = session.connection.name, len(open_tasks)
+            raise AssertionError(f"{name}: the connector gave no outcome for {lacking} writes")
+        if stale:
+            _reread(session, stale, {push.person_id: push.attempts for push in step.due})
     except Error:
         unsent = [*open_tasks.values(), *(following.tasks if following else ())]
         with session.store.begin() as unit:
             outbox.mark_owed(unit, session.id, {task.person.id for task in unsent})
         raise
-    if open_tasks:
-        raise AssertionError(f"{session.connection.name}: the connector gave no outcome for {len(open_tasks)} writes")
-    if stale:
-        _reread(session, stale, {push.person_id: push.attempts for push in step.due})
     return again, following
 
 
@@ -270,8 +277,7 @@ def _settle(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settl
     if task.link is not None and isinstance(error, Stale | Missing | Uncertain):
         return "read"  # a refused write proves no deletion: wrong rights look alike
     if not isinstance(error, Uncertain):  # an uncertain create stays as it is: `recover` looks for it
-        outbox.set_aside(unit, session.id, person, str(error))
-        session.tally.aside += 1
+        _set_aside(session, unit, person, str(error))
     return "done"
 
 
@@ -281,8 +287,7 @@ def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Se
     if task.owed is None:
         return _deleted(session, unit, task)
     if wrong := _flaw(record):
-        outbox.set_aside(unit, session.id, task.person.id, f"it was written, but its answer cannot be taken: {wrong}")
-        session.tally.aside += 1
+        _set_aside(session, unit, task.person.id, f"it was written, but its answer cannot be taken: {wrong}")
         return "done"
     if task.link is not None and not _moved(session, unit, task, task.link, record):
         return "done"
@@ -309,8 +314,7 @@ def _moved(session: Session, unit: Unit, task: Task, link: Link, record: Record)
         links.rename(unit, session.id, link.remote_id, record.id)
         return True
     reason = f"the remote made it one with record {record.id}, which is another person's; look at both there"
-    outbox.set_aside(unit, session.id, task.person.id, reason)
-    session.tally.aside += 1
+    _set_aside(session, unit, task.person.id, reason)
     return False
 
 
@@ -323,8 +327,7 @@ def _heeded(session: Session, unit: Unit, task: Task, record: Record) -> Settled
             continue
         what = f"the opt-out of {consent.address}" if consent.address else f"the opt-out ({consent.channel})"
         reason = f"{session.connection.name} did not take {what}; mark it there by hand, then retry"
-        outbox.set_aside(unit, session.id, task.person.id, reason)
-        session.tally.aside += 1
+        _set_aside(session, unit, task.person.id, reason)
         return "done"
     return _level(session, unit, task)
 
@@ -353,8 +356,7 @@ def _created(session: Session, unit: Unit, task: Task, sent: Card, outcome: Outc
     person = task.person
     if links.holder(unit, session.id, record.id) not in (None, person.id):
         reason = f"the remote answered with record {record.id}, which is another person's"
-        outbox.set_aside(unit, session.id, person.id, reason)
-        session.tally.aside += 1
+        _set_aside(session, unit, person.id, reason)
         return False
     seen = align(record.card, [sent], session.world.eq, session.world.mint)
     shown = consents.shown(record, None, session.world.eq)
@@ -413,6 +415,11 @@ def link_of(
     )
 
 
+def _set_aside(session: Session, unit: Unit, person: int, reason: str) -> None:
+    outbox.set_aside(unit, session.id, person, reason)
+    session.tally.aside += 1
+
+
 def _level(session: Session, unit: Unit, task: Task) -> Settled:
     """The push is done, unless the person changed or was owed again meanwhile, or has more records here."""
     assert task.since is not None
@@ -436,8 +443,7 @@ def _reread(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -
         intake.flush()
         for person in {task.person.id for task in tasks}:
             if attempts.get(person, 0) + 1 >= MAX_ATTEMPTS:
-                outbox.set_aside(unit, session.id, person, "the record changed under every one of our writes")
-                session.tally.aside += 1
+                _set_aside(session, unit, person, "the record changed under every one of our writes")
             else:
                 outbox.mark_owed(unit, session.id, [person], failed=True)
     session.world.at("push.reread")
@@ -534,9 +540,13 @@ def _recover_creates(session: Session, due: Sequence[Due], found: dict[int, Pers
         persons = people.load(unit, [task.person.id for task, _, _ in tasks.values()])  # as they are by now
         for ref, (task, sent_at, sent) in tasks.items():
             person = persons[task.person.id]
-            record = _made_by_us(session, unit, person, answers.get(ref, ()))
+            there = answers.get(ref, ())
+            record = _made_by_us(session, unit, person, [found for found in there if found.refused is None])
             if record is not None:
                 intake.answer(person, record, sent)
+            elif broken := next((found for found in there if found.refused is not None), None):
+                _set_aside(session, unit, person.id, f"its record {broken.id} there cannot be read: {broken.refused}")
+                continue
             if record is not None or sent_at is None or unit.now - sent_at >= lag:
                 outbox.mark_owed(unit, session.id, [task.person.id])
         intake.flush()

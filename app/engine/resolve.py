@@ -9,6 +9,7 @@ from typing import Any, Literal
 from app.core import identity
 from app.core.reconcile import FULL, outdates
 from app.core.shape import entered, shape
+from app.engine import refusals
 from app.engine.run import LEASE, Busy
 from app.engine.world import World
 from app.store import connections, journal, links, outbox, people, runs
@@ -240,7 +241,7 @@ def retry(world: World, name: str) -> int:
 
 def retry_push(world: World, name: str, uid: str) -> None:
     """Try again to write this person there. Raises LookupError where that was not set aside."""
-    _push_aside(world, name, uid, outbox.retry_one)
+    _push_aside(world, name, uid, lambda unit, connection, person: outbox.retry_some(unit, connection, [person]))
 
 
 def leave_out(world: World, name: str, uid: str) -> None:
@@ -259,9 +260,10 @@ def _push_aside(world: World, name: str, uid: str, then: Callable[[Unit, int, in
 
 
 def forget_refusal(world: World, name: str, record: str) -> None:
-    """Say no more of this record until it changes there. Raises LookupError where it was not refused."""
+    """Say no more of this record until it changes there; whoever was not written for its sake may be. Raises
+    LookupError where it was not refused."""
     with world.store.begin(durable=True) as unit:
         connection = connections.get(unit, name)
         if record not in {found.remote_id for found in runs.refusals(unit, connection.id)}:
             raise LookupError(f"no record {record!r} of {name} was refused")
-        runs.accept(unit, connection.id, [record])
+        refusals.lift(unit, connection.id, [record], world.eq)

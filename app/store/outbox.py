@@ -202,11 +202,15 @@ def retry(unit: Unit, connection: int) -> int:
     return unit.db.execute(query).rowcount
 
 
-def retry_one(unit: Unit, connection: int, person: int) -> None:
-    """What was set aside of this person is tried again."""
+def retry_some(unit: Unit, connection: int, persons: Iterable[int]) -> None:
+    """What was set aside of these persons is tried again."""
     unit.db.execute(
         sa.update(pushes)
-        .where(_is(connection, person), pushes.c.state == "aside")
+        .where(
+            pushes.c.connection_id == connection,
+            unit.among(pushes.c.person_id, persons),
+            pushes.c.state == "aside",
+        )
         .values(state="owed", attempts=0, reason=None)
     )
 

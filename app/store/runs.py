@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from app.store.store import Unit
 from app.store.tables import blobs, leases, links, losses, people, plans, refused, runs
+from connectors.card import Card
 
 READ: Final = ("done", "held")
 """Outcomes of a run that has read everything there was, those that it made among it."""
@@ -31,12 +32,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A record that cannot be taken, and why."""
+    """A record that cannot be taken, and why. card: as much of it as tells whose it may be, where anything does."""
 
     connection_id: int
     remote_id: str
     reason: str
     at: datetime
+    card: Card | None
 
 
 # --- runs
@@ -169,25 +171,61 @@ def waiting(unit: Unit, connection: int, remote_ids: Iterable[str]) -> set[str]:
 # --- refused records
 
 
-def refuse(unit: Unit, connection: int, reasons: Mapping[str, str]) -> None:
+def refuse(unit: Unit, connection: int, reasons: Mapping[str, str], cards: Mapping[str, Card]) -> None:
+    """cards: as much of each as tells whose it may be, where something does."""
     unit.upsert(
         refused,
         [
-            {"connection_id": connection, "remote_id": remote, "reason": reason, "at": unit.now}
+            {
+                "connection_id": connection,
+                "remote_id": remote,
+                "reason": reason,
+                "at": unit.now,
+                "card": cards.get(remote),
+            }
             for remote, reason in reasons.items()
         ],
     )
 
 
-def accept(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
-    """They were taken after all."""
-    unit.db.execute(
-        sa.delete(refused).where(refused.c.connection_id == connection, unit.among(refused.c.remote_id, remote_ids))
+def accept(unit: Unit, connection: int, remote_ids: Iterable[str]) -> list[Card]:
+    """They were taken after all, or are gone; the cards of those whose owner could be told."""
+    query = (
+        sa.delete(refused)
+        .where(refused.c.connection_id == connection, unit.among(refused.c.remote_id, remote_ids))
+        .returning(refused.c.card)
     )
+    return [card for card in unit.db.execute(query).scalars() if card is not None]
+
+
+def refused_ids(unit: Unit, connection: int) -> set[str]:
+    query = sa.select(refused.c.remote_id).where(refused.c.connection_id == connection)
+    return set(unit.db.execute(query).scalars())
+
+
+def forget_card(unit: Unit, connection: int, remote_id: str) -> None:
+    """Whose a refused record may be is not kept any more."""
+    where = refused.c.connection_id == connection, refused.c.remote_id == remote_id
+    unit.db.execute(sa.update(refused).where(*where).values(card=None))
 
 
 def refusals(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
-    query = sa.select(refused.c.connection_id, refused.c.remote_id, refused.c.reason, refused.c.at)
+    return _refusals(unit, connection)
+
+
+def unread(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
+    """Those of which it can be told whose they may be, and which are nobody's yet."""
+    linked = sa.exists().where(
+        links.c.connection_id == refused.c.connection_id,
+        links.c.remote_id == refused.c.remote_id,
+        links.c.state == "live",
+    )
+    return _refusals(unit, connection, refused.c.card.is_not(None), ~linked)
+
+
+def _refusals(unit: Unit, connection: int | None, *where: sa.ColumnElement[bool]) -> Sequence[Refusal]:
+    columns = refused.c.connection_id, refused.c.remote_id, refused.c.reason, refused.c.at, refused.c.card
+    query = sa.select(*columns).where(*where)
     if connection is not None:
         query = query.where(refused.c.connection_id == connection)
     return [Refusal(*row) for row in unit.db.execute(query.order_by(refused.c.connection_id, refused.c.remote_id))]

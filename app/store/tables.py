@@ -208,6 +208,7 @@ refused = Table(
     Column("remote_id", String(512), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("at", Moment, nullable=False),
+    Column("card", Json, comment="as much of it as tells whose it may be; null: that cannot be told"),
 )
 
 changes = Table(

@@ -94,7 +94,8 @@ class AddressBook:
     def record(self, stored: Stored, resource: Contact | Unreadable) -> Record:
         """A contact with the groups it is in; a refused record where it cannot be read."""
         if isinstance(resource, Unreadable):
-            return Record(stored.href, None, stored.etag, raw=stored.text, refused=resource.reason)
+            card, reason = resource.card or None, resource.reason
+            return Record(stored.href, card, stored.etag, raw=stored.text, refused=reason)
         card = mapping.view(resource, self.members)
         return Record(stored.href, card, stored.etag, key=resource.uid, raw=stored.text, blobs=resource.blobs)
 

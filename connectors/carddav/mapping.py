@@ -56,19 +56,21 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why a text is not a vCard we can read."""
+    """Why a text is not a vCard we can read, and what could be read of it."""
 
     reason: str
+    card: Card
 
 
 def parsed(text: str, etag: str | None) -> Contact | GroupCard | Unreadable:
     """What a resource of an address book is."""
     cards = list(vcard.parse(text))
-    if len(cards) != 1:
-        return Unreadable("there is no vCard in it" if not cards else f"{len(cards)} vCards in one resource")
+    if not cards:
+        return Unreadable("there is no vCard in it", {})
     found = cards[0]
-    if isinstance(found, Broken):
-        return Unreadable(found.reason)
+    if isinstance(found, Broken) or len(cards) > 1:
+        reason = found.reason if isinstance(found, Broken) else f"{len(cards)} vCards in one resource"
+        return Unreadable(reason, vcard.read(vcard.remains(found) if isinstance(found, Broken) else found)[0])
     group = vcard.group_of(found)
     if group is not None:
         return GroupCard(group.name, frozenset(map(member_key, group.members)), etag)

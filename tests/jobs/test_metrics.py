@@ -42,7 +42,7 @@ def test_how_things_stand(house: House, clock: Clock) -> None:
     assert found["concord_connection_active", "crm"] == 1
     with house.store.begin() as unit:
         connections.update(unit, house.ids["crm"], state="paused")
-        runs.refuse(unit, house.ids["crm"], {"r1": "why", "r2": "why"})
+        runs.refuse(unit, house.ids["crm"], {"r1": "why", "r2": "why"}, {})
     found = _read(metrics)
     assert found["concord_connection_active", "crm"] == 0
     assert found["concord_refused_records", "crm"] == 2
