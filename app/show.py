@@ -201,7 +201,7 @@ def plan(made: Plan, *, details: int = 20) -> None:
         if f.refused:
             warn(f"{f.connection}: {f.refused} records cannot be read and would be set aside")
         if f.aside:
-            warn(f"{f.connection}: {f.aside} persons would not be made there: records that cannot be read may be theirs")
+            warn(f"{f.connection}: {f.aside} persons would not be made: records that cannot be read may be theirs")
         if f.held:
             warn(f.held)
     _items(made.items, details)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.common import Json, Name, acting, app, running, say
+from app.cli.common import SET_ASIDE, Json, Name, acting, app, leave, running, say
 
 if TYPE_CHECKING:
     from app.bootstrap import Application
@@ -66,6 +66,8 @@ def retry_one(connection: Name, key: Key, json: Json = False) -> None:
         reason = look.read_again(application.world(), connection, found.key)
     words = f"is refused still: {reason}" if reason else "was taken in"
     say(json, f"{found.key} {words}", key=found.key, taken=reason is None, reason=reason)
+    if reason:
+        leave(SET_ASIDE)
 
 
 @refused_app.command()

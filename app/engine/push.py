@@ -88,7 +88,7 @@ def prepare(session: Session, unit: Unit, persons: Sequence[int]) -> Prepared:
         if not tasks:
             prepared.settled.append(id_)
     if made := [task.person for task in prepared.tasks if task.link is None]:
-        prepared.aside = refusals.in_the_way(unit, session.id, made, session.world.eq)
+        prepared.aside = refusals.in_the_way(session, unit, made)
         prepared.tasks = [task for task in prepared.tasks if task.person.id not in prepared.aside]
     return prepared
 
@@ -544,9 +544,8 @@ def _recover_creates(session: Session, due: Sequence[Due], found: dict[int, Pers
             record = _made_by_us(session, unit, person, [found for found in there if found.refused is None])
             if record is not None:
                 intake.answer(person, record, sent)
-            elif broken := next((found for found in there if found.refused is not None), None):
-                _set_aside(session, unit, person.id, f"its record {broken.id} there cannot be read: {broken.refused}")
-                continue
+            elif any(found.refused is not None for found in there):
+                continue  # until it can be read, or is gone
             if record is not None or sent_at is None or unit.now - sent_at >= lag:
                 outbox.mark_owed(unit, session.id, [task.person.id])
         intake.flush()

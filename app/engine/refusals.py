@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from app.core import identity
 from app.core.identity import Candidate, Key
 from app.engine.suppression import suppressed
+from app.engine.world import Session
 from app.store import outbox, people, runs
 from app.store.people import Person
 from app.store.runs import Refusal
@@ -32,15 +33,16 @@ def lift(unit: Unit, connection: int, records: Collection[str], eq: Equivalence)
         outbox.retry_some(unit, connection, {person for each in persons for person in each})
 
 
-def in_the_way(unit: Unit, connection: int, persons: Iterable[Person], eq: Equivalence) -> dict[int, str]:
+def in_the_way(session: Session, unit: Unit, persons: Iterable[Person]) -> dict[int, str]:
     """Who must not be made there, and why: a record that cannot be read may be theirs."""
-    unread = _by_key(runs.unread(unit, connection), eq)
+    eq, name = session.world.eq, session.connection.name
+    unread = _by_key(runs.unread(unit, session.id), eq)
     if not unread:
         return {}
     found = ((person.id, next(_theirs(person, unread, eq), None)) for person in persons)
     return {
-        person: f"record {refusal.remote_id} there may be this very person, and cannot be read ({refusal.reason}); mend "
-        "it or delete it there. If it is somebody else, let it be ignored, and this one is written"
+        person: f"record {refusal.remote_id} there may be this very person's, and cannot be read ({refusal.reason}); "
+        f"mend or delete it there, or if it is somebody else's: concord refused ignore {name} {refusal.remote_id}"
         for person, refusal in found
         if refusal is not None
     }

@@ -16,9 +16,10 @@ import test_each_law as law
 import test_lost_answers as lost
 import test_opt_out_sticks as optout
 import test_unproven as unproven
+import test_unread as unread
 
 from app.core import consent, guard, identity, reconcile
-from app.engine import consents, intake, pull, push
+from app.engine import consents, intake, pull, push, refusals
 from app.store import connections, journal, outbox, runs
 from connectors.memory import MemoryConnector
 
@@ -293,3 +294,26 @@ def our_own_mark_is_taken_for_a_word(patch: Patch) -> None:
 @bug(lambda _: unproven.test_what_became_of_a_write_is_no_edit("list", unproven.without("notes")))
 def what_became_of_a_trusted_write_is_an_edit(patch: Patch) -> None:
     patch.setattr(intake.Intake, "_is_proof", staticmethod(lambda news, link: False))
+
+
+# --- what cannot be read
+
+
+@bug(lambda _: unread.test_nobody_gets_a_second_record_beside_one_that_cannot_be_read("crm"))
+def what_cannot_be_read_is_nobodys(patch: Patch) -> None:
+    patch.setattr(refusals, "in_the_way", lambda *_: {})
+
+
+@bug(lambda _: unread.test_when_it_is_deleted_there_the_person_is_made("crm"))
+def who_waited_for_an_unread_record_waits_for_ever(patch: Patch) -> None:
+    patch.setattr(refusals.outbox, "retry_some", lambda *_: None)
+
+
+@bug(lambda _: unread.test_a_create_whose_answer_was_lost_is_not_sent_again_where_the_record_cannot_be_read(False))
+def an_unread_answer_is_no_answer(patch: Patch) -> None:
+    find = MemoryConnector.find
+
+    def readable(self: MemoryConnector, pushes: Any) -> Any:
+        return (found for found in find(self, pushes) if found[1].refused is None)
+
+    patch.setattr(MemoryConnector, "find", readable)

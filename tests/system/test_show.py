@@ -29,8 +29,9 @@ BUSY = Tally(
 
 def test_a_report_that_is_too_wide_is_told_in_words(terminal: StringIO) -> None:
     show.reports([Report("warehouse", "done", None, BUSY), Report("crm", "failed", None, Tally(seconds=0.5))])
-    *lines, last = terminal.getvalue().splitlines()
+    *lines, last, hint = terminal.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
+    assert hint == "What was set aside, and why: concord refused"
     words = " ".join(line.strip() for line in lines)
     assert words.startswith("warehouse done: 12,345 read, 1,234 new, 1,234 known")
     assert words.endswith("12,345 requests, 123.40 seconds")
