@@ -10,6 +10,8 @@ import pytest
 import world
 from hypothesis import settings
 
+from app.engine import push
+
 BOTH = {
     "test_crashes",
     "test_each_law",
@@ -31,6 +33,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return  # searches have examples of their own there: test_laws_on_postgres.py
     drawn = LONG or zlib.crc32(function.__name__.encode()) % SHARE == 0
     metafunc.parametrize("database", ["sqlite", *(["postgresql"] if drawn else [])], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few persons are several steps of writing, so that every history goes from one to the next."""
+    monkeypatch.setattr(push, "FIRST", 1)
+    monkeypatch.setattr(push, "STEP", 2)
 
 
 @pytest.fixture(autouse=True)
