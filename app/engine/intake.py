@@ -68,7 +68,7 @@ class Intake:
         self._conflicts: list[journal.Conflict] = []
         self._refused: dict[str, str] = {}
         self._unread: dict[str, Card] = {}  # what could be read of those
-        self._absent: set[str] = set()  # of nobody's records, those that are gone
+        self._fine: set[str] = set()  # which were read, or are gone
         self._parked: dict[str, Any] = {}
         self._alive: set[str] = set()
         self._revived: set[int] = set()
@@ -115,7 +115,7 @@ class Intake:
 
     def _refuse(self, record: Record, reason: str) -> None:
         if record.card is None and record.refused is None:
-            self._absent.add(record.id)
+            self._fine.add(record.id)
             return
         self._refused[record.id] = reason
         if record.card:
@@ -130,11 +130,11 @@ class Intake:
     def _sort(self, record: Record, link: Brief | None, strangers: list[News], changed: list[News]) -> None:
         if reason := record.refused or (problem(record.card) if record.card else None):
             self._refuse(record, reason)
-        elif record.card is None:
+            return
+        self._fine.add(record.id)
+        if record.card is None:
             if link is not None and link.state == "live":
                 self._parked[record.id] = None
-            else:
-                self._absent.add(record.id)
         elif link is None:
             strangers.append(news_of(record))
         else:
@@ -478,7 +478,7 @@ class Intake:
         journal.record_conflicts(unit, self._conflicts)
         links.set_versions(unit, here, self._versions)
         refusals.keep(unit, here, self._refused, self._unread, self.eq)
-        refusals.lift(unit, here, self._absent.union(self._links), self.eq)
+        refusals.lift(unit, here, self._fine - self._refused.keys(), self.eq)
         runs.unpark(unit, here, self._alive)
         runs.park(unit, here, self.session.run_id, self._parked)
         outbox.owe(unit, connections.receivers(unit, here), sorted(self._touched))

@@ -26,7 +26,7 @@ def keep(unit: Unit, connection: int, reasons: Mapping[str, str], cards: Mapping
 
 def lift(unit: Unit, connection: int, records: Collection[str], eq: Equivalence) -> None:
     """These records are taken now, are gone, or are nobody's: who was not written for their sake may be."""
-    cards = runs.accept(unit, connection, records) if records else []
+    cards = runs.accept(unit, connection, records) if records and runs.refuses(unit, connection) else []
     keys = {key for card in cards for key in identity.keys_of(card, eq)}
     if keys:
         persons = people.by_keys(unit, keys).values()

@@ -198,6 +198,12 @@ def accept(unit: Unit, connection: int, remote_ids: Iterable[str]) -> list[Card]
     return [card for card in unit.db.execute(query).scalars() if card is not None]
 
 
+def refuses(unit: Unit, connection: int) -> bool:
+    """Is anything of this connection set aside? Nearly always nothing is, and that is quickly said."""
+    query = sa.select(refused.c.remote_id).where(refused.c.connection_id == connection).limit(1)
+    return unit.db.execute(query).first() is not None
+
+
 def refused_ids(unit: Unit, connection: int) -> set[str]:
     query = sa.select(refused.c.remote_id).where(refused.c.connection_id == connection)
     return set(unit.db.execute(query).scalars())

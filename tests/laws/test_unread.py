@@ -156,6 +156,20 @@ def test_one_that_was_somebodys_before_it_was_torn_holds_nobody_up() -> None:
     assert not world.look(runs.unread)
 
 
+def test_one_that_was_torn_and_is_as_it_was_is_not_set_aside_any_more() -> None:
+    world = play(LawWorld({name: make() for name, make in KINDS.items()}), [Add("book")])
+    at_peace(world)
+    (record,) = world.records("crm")
+    mend = unreadable(world, "crm", record)
+    world.remotes["crm"].expire_cursors()
+    world.run("crm")
+    assert world.refusals() == {("crm", record)}
+    mend()
+    world.remotes["crm"].expire_cursors()
+    world.run("crm")
+    assert not world.refusals()
+
+
 def test_a_record_beyond_all_bounds_is_somebodys_too() -> None:
     world = LawWorld({"book": addressbook(), "crm": crm()})
     Add("crm", also="book").do(world)
