@@ -7,7 +7,7 @@ compatible name. An address alone is never a person: couples share them, and so 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import islice
@@ -54,15 +54,22 @@ def keys_of(card: Card, eq: Equivalence) -> set[Key]:
     return {(kind, value[:_MAX_KEY]) for kind, value in keys if len(value) > 4}
 
 
+def marks_of(card: Card, eq: Equivalence) -> set[Key]:
+    """What tells whose a card may be that nobody can read whole: what it can be found by, and a name of two words or
+    more, ("name", the words)."""
+    words = _words(_name(card))
+    return keys_of(card, eq) | ({("name", " ".join(sorted(words)))} if len(words) > 1 else set())
+
+
 def traits(card: Card) -> Card | None:
-    """As much of a card that cannot be taken as tells whose it may be: its name, addresses and numbers; None where it
-    has neither address nor number."""
-    kept: dict[str, Any] = {name: card[name] for name in ("kind", "name") if name in card}
+    """As much of a card that cannot be taken as may tell whose it is: its name, addresses and numbers; None where it
+    has none of these."""
+    kept: dict[str, Any] = {"kind": card.get("kind"), "name": card.get("name")}
     for name in ("emails", "phones"):
-        found = islice(((id_, e) for id_, e in card.get(name, {}).items() if problem({name: {id_: e}}) is None), _FEW)
-        kept[name] = dict(found)
+        elements = card[name].items() if isinstance(card.get(name), Mapping) else ()
+        kept[name] = dict(islice(((id_, e) for id_, e in elements if problem({name: {id_: e}}) is None), _FEW))
     kept = {name: value for name, value in kept.items() if value and problem({name: value}) is None}
-    return kept if kept.keys() & {"emails", "phones"} else None
+    return kept if kept.keys() & {"name", "emails", "phones"} else None
 
 
 _FEW = 50

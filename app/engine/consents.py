@@ -149,7 +149,7 @@ def ours(session: Session, unit: Unit, held: Sequence[Link], records: Iterable[R
     changed = []
     for record in records:
         link = having.get(record.id)
-        if link is None or record.card is None:
+        if link is None or record.card is None or record.refused is not None:
             continue
         before, now = of_json(link.consents), shown(record, link, session.world.eq)
         shows = {place[:2]: place.state for place in now}

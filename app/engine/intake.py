@@ -131,7 +131,7 @@ class Intake:
         if reason := record.refused or (problem(record.card) if record.card else None):
             self._refuse(record, reason)
             return
-        self._fine.add(record.id)
+        self._fine.update((record.id, *record.aliases))
         if record.card is None:
             if link is not None and link.state == "live":
                 self._parked[record.id] = None
@@ -181,6 +181,9 @@ class Intake:
             link = held[news.record.id]
             person = self.people[link.person_id]
             if self._stays_deleted(person, news, link):
+                if self._was_deleted_here(person):
+                    self._refuse(news.record, _back(person, link, self.session.connection.name))
+                    continue
                 self._link(replace(link, state="live", version=news.record.version))
                 self._own.add(person.id)
                 continue
@@ -221,6 +224,12 @@ class Intake:
         return person.state == "erased" or (
             person.state != "live" and link.state == "gone" and news.digest == link.digest
         )
+
+    def _was_deleted_here(self, person: Person) -> bool:
+        """Was it this very system that told of the deletion? Then its record is no old copy that a system which never
+        heard of it still has: somebody put it back, or the system shows the past. That is for a human to say."""
+        last = journal.last_change(self.unit, person.id, ()) if person.state == "deleted" else None
+        return last is not None and last[0] == self.session.id
 
     def _merge(self, person: Person, news: News, link: Link | None) -> Merged:
         """The record into the person's card; a first meeting where there is no link or it is a tombstone."""
@@ -478,7 +487,7 @@ class Intake:
         journal.record_conflicts(unit, self._conflicts)
         links.set_versions(unit, here, self._versions)
         refusals.keep(unit, here, self._refused, self._unread, self.eq)
-        refusals.lift(unit, here, self._fine - self._refused.keys(), self.eq)
+        refusals.lift(unit, here, self._fine - self._refused.keys())
         runs.unpark(unit, here, self._alive)
         runs.park(unit, here, self.session.run_id, self._parked)
         outbox.owe(unit, connections.receivers(unit, here), sorted(self._touched))
@@ -522,6 +531,13 @@ def _values(card: Card, eq: Equivalence) -> list[Any]:
         (path[0], path[-1], str(eq.key(path[0], path[-1], value)))
         for path, value in leaves(card).items()
         if path[-1] != SLOT
+    )
+
+
+def _back(person: Person, link: Link, name: str) -> str:
+    return (
+        "it was deleted there, and is there again just as it was; to have it back everywhere: concord people restore "
+        f"{person.uid}, then concord refused retry {name} {link.remote_id}; else delete it there"
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from app.engine import refusals
 from app.engine.intake import Intake
 from app.engine.run import find, lease, session_for
 from app.engine.world import Session, Tally, World
@@ -91,7 +90,6 @@ def _take_again(session: Session, record: str) -> str | None:
     records = [*session.connector.read([record])]
     with session.store.begin(durable=True) as unit:
         session.fence(unit)
-        refusals.lift(unit, session.id, [record], session.world.eq)
         intake = Intake(session, unit)
         intake.take(records)
         intake.flush()

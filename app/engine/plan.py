@@ -168,6 +168,7 @@ def _would_write(unit: Unit, session: Session, forecast: Forecast) -> list[Item]
     items: list[Item] = []
     lacking: Counter[str] = Counter()
     after = 0
+    outbox.rouse(unit, session.id)
     while due := outbox.due(unit, session.id, "owed", after=after, limit=STEP):
         after = due[-1].person_id
         prepared = prepare(session, unit, [push.person_id for push in due])

@@ -135,7 +135,7 @@ def take_page(session: Session, unit: Unit, page: Page, records: list[Record], l
     if page.complete:
         runs.park(unit, session.id, session.run_id, dict.fromkeys(_missing(session, unit, listing.named)))
         named = {nameless(remote) if problem_id(remote) else remote for remote in listing.named}
-        refusals.lift(unit, session.id, runs.refused_ids(unit, session.id) - named, session.world.eq)
+        refusals.lift(unit, session.id, runs.refused_ids(unit, session.id) - named)
     if page.cursor is not None and not listing.anew:
         connections.update(unit, session.id, cursor=page.cursor)
 
@@ -193,6 +193,7 @@ def settle_some(session: Session, unit: Unit, parked: dict[str, Any]) -> None:
     for link in gone.values():
         if link.state == "live":
             _gone(session, unit, link, persons[link.person_id])
+    refusals.lift(unit, session.id, gone)
 
 
 def _gone(session: Session, unit: Unit, link: Link, person: Person) -> None:

@@ -173,6 +173,7 @@ def push(session: Session) -> None:
 
     Raises what ends the run (Throttled, Unreachable, Unauthorised); what had no outcome by then is owed still.
     """
+    _rouse(session)
     for _ in range(MAX_ATTEMPTS):
         with session.store.read() as unit:
             total = outbox.count(unit, session.id, "owed")
@@ -181,6 +182,16 @@ def push(session: Session) -> None:
         session.connector.fit(EMPTY, None)  # who must ask once what the account has places for does not ask in a unit
         if not _pass(session, total):
             return
+
+
+def _rouse(session: Session) -> None:
+    """Whoever waits for a record is looked at again, once in a run."""
+    with session.store.read() as unit:
+        waits = outbox.count(unit, session.id, "waits")
+    if waits:
+        with session.store.begin() as unit:
+            session.fence(unit)
+            outbox.rouse(unit, session.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +235,7 @@ def _promised(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
     links.save(unit, prepared.level)
     outbox.settle(unit, session.id, prepared.settled)
     for person, reason in prepared.aside.items():
-        _set_aside(session, unit, person, reason)
+        _set_aside(session, unit, person, reason, waits=True)
     promised: dict[int, dict[str, Leaves]] = {task.person.id: {} for task in prepared.tasks}
     for task in prepared.tasks:
         if task.owed is not None:
@@ -237,33 +248,55 @@ def _promised(session: Session, unit: Unit, due: Sequence[Due]) -> list[Task]:
 def _write(session: Session, step: Step) -> tuple[bool, Step | None]:
     """Send a step and settle each outcome: whether some are owed again, and the step that follows, if it was promised
     while the last write was on its way: the remote need not wait for it."""
-    open_tasks = {task.ref: task for task in step.tasks}
-    again, following = False, None
+    unsent = {task.ref: task for task in step.tasks}
+    ahead: list[Step] = []
+    again = False
     stale: list[Task] = []
-    try:
-        for outcome in session.connector.write([request(session, task) for task in step.tasks]):
-            session.world.at("push.written")
-            task = open_tasks.pop(outcome.ref)
-            with session.store.begin() as unit:
-                session.fence(unit)
-                what = _settle(session, unit, task, outcome)
-            again |= what != "done"
-            if what == "read":
-                stale.append(task)
-            session.world.at("push.outcome")
-            if len(open_tasks) == 1:
-                following = _promise(session, step.due[-1].person_id, STEP)
-        if open_tasks:
-            name, lacking = session.connection.name, len(open_tasks)
-            raise AssertionError(f"{name}: the connector gave no outcome for {lacking} writes")
-        if stale:
-            _reread(session, stale, {push.person_id: push.attempts for push in step.due})
-    except Error:
-        unsent = [*open_tasks.values(), *(following.tasks if following else ())]
+    for outcome in _answers(session, step, unsent, ahead):
+        session.world.at("push.written")
+        task = unsent.pop(outcome.ref)
         with session.store.begin() as unit:
-            outbox.mark_owed(unit, session.id, {task.person.id for task in unsent})
+            session.fence(unit)
+            what = _settle(session, unit, task, outcome)
+        again |= what != "done"
+        if what == "read":
+            stale.append(task)
+        session.world.at("push.outcome")
+        if len(unsent) == 1:
+            ahead.append(_promise(session, step.due[-1].person_id, STEP))
+    if unsent:
+        raise AssertionError(f"{session.connection.name}: the connector gave no outcome for {len(unsent)} writes")
+    if stale:
+        _read_stale(session, step, stale, ahead)
+    return again, next(iter(ahead), None)
+
+
+def _answers(session: Session, step: Step, unsent: Mapping[str, Task], ahead: Sequence[Step]) -> Iterator[Outcome]:
+    """The outcomes of a step, as they come. Where they end the run, what was not sent is owed as before: it, and what
+    was promised ahead. (A fault of our own between two of them leaves all in doubt: it may be on its way.)"""
+    try:
+        yield from session.connector.write([request(session, task) for task in step.tasks])
+    except Error:
+        _give_back(session, [*unsent.values(), *_tasks_of(ahead)])
         raise
-    return again, following
+
+
+def _read_stale(session: Session, step: Step, stale: Sequence[Task], ahead: Sequence[Step]) -> None:
+    try:
+        _reread(session, stale, {push.person_id: push.attempts for push in step.due})
+    except Error:
+        _give_back(session, _tasks_of(ahead))
+        raise
+
+
+def _tasks_of(steps: Sequence[Step]) -> list[Task]:
+    return [task for step in steps for task in step.tasks]
+
+
+def _give_back(session: Session, tasks: Sequence[Task]) -> None:
+    """These were promised, and not sent."""
+    with session.store.begin() as unit:
+        outbox.mark_owed(unit, session.id, {task.person.id for task in tasks})
 
 
 def _settle(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Settled:
@@ -303,7 +336,12 @@ def _succeeded(session: Session, unit: Unit, task: Task, outcome: Outcome) -> Se
 
 def _flaw(record: Record) -> str | None:
     """Why an answer cannot be stored."""
-    return problem_id(record.id) or problem(record.card or EMPTY) or unstorable([record.version, record.raw])
+    return (
+        record.refused
+        or problem_id(record.id)
+        or problem(record.card or EMPTY)
+        or unstorable([record.version, record.raw])
+    )
 
 
 def _moved(session: Session, unit: Unit, task: Task, link: Link, record: Record) -> bool:
@@ -415,8 +453,8 @@ def link_of(
     )
 
 
-def _set_aside(session: Session, unit: Unit, person: int, reason: str) -> None:
-    outbox.set_aside(unit, session.id, person, reason)
+def _set_aside(session: Session, unit: Unit, person: int, reason: str, *, waits: bool = False) -> None:
+    outbox.set_aside(unit, session.id, person, reason, waits=waits)
     session.tally.aside += 1
 
 
@@ -441,8 +479,14 @@ def _reread(session: Session, tasks: Sequence[Task], attempts: dict[int, int]) -
         intake = Intake(session, unit)
         intake.take(records)
         intake.flush()
+        unread = {record.id: record.refused for record in records if record.refused is not None}
+        broken = {
+            task.person.id: unread[task.link.remote_id] for task in tasks if task.link and task.link.remote_id in unread
+        }
         for person in {task.person.id for task in tasks}:
-            if attempts.get(person, 0) + 1 >= MAX_ATTEMPTS:
+            if person in broken:
+                _set_aside(session, unit, person, f"its record there cannot be read: {broken[person]}")
+            elif attempts.get(person, 0) + 1 >= MAX_ATTEMPTS:
                 _set_aside(session, unit, person, "the record changed under every one of our writes")
             else:
                 outbox.mark_owed(unit, session.id, [person], failed=True)
@@ -493,7 +537,9 @@ def _arrived(
     eq = session.world.eq
     for record in records:
         link = known.get(record.id)
-        if link is None or record.card is None or not (parts := wrote.get(record.id)):
+        if link is None or record.card is None or record.refused is not None:
+            continue  # of what cannot be read whole it cannot be told what arrived
+        if not (parts := wrote.get(record.id)):
             continue
         view = _as_written(record.card, leaves(link.seen), parts, session)
         seen, sent = acknowledged(view, link.seen, link.sent, parts, eq)
@@ -544,12 +590,20 @@ def _recover_creates(session: Session, due: Sequence[Due], found: dict[int, Pers
             record = _made_by_us(session, unit, person, [found for found in there if found.refused is None])
             if record is not None:
                 intake.answer(person, record, sent)
-            elif any(found.refused is not None for found in there):
-                continue  # until it can be read, or is gone
+            else:
+                _may_be_ours(session, unit, person, there, sent)
             if record is not None or sent_at is None or unit.now - sent_at >= lag:
                 outbox.mark_owed(unit, session.id, [task.person.id])
         intake.flush()
     session.world.at("recover.creates")
+
+
+def _may_be_ours(session: Session, unit: Unit, person: Person, there: Sequence[Record], sent: Card) -> None:
+    """A record that our create made and nobody can read is this person's, whatever can be made out of it: no other is
+    made beside it, unless a human said to ignore it."""
+    record = _made_by_us(session, unit, person, [found for found in there if found.refused is not None])
+    if record is not None and record.id not in runs.refused_ids(unit, session.id, ignored=True):
+        refusals.keep(unit, session.id, {record.id: record.refused or ""}, {record.id: sent}, session.world.eq)
 
 
 def _made_by_us(session: Session, unit: Unit, person: Person, found: Sequence[Record]) -> Record | None:

@@ -8,38 +8,45 @@ from app.core import identity
 from app.core.identity import Candidate, Key
 from app.engine.suppression import suppressed
 from app.engine.world import Session
-from app.store import outbox, people, runs
+from app.store import links, outbox, runs
 from app.store.people import Person
 from app.store.runs import Refusal
 from app.store.store import Unit
 from connectors.card import Card, Equivalence
 
+Unread = Mapping[Key, Sequence[Refusal]]
+"""Records that cannot be read, by what tells whose they may be."""
+
 
 def keep(unit: Unit, connection: int, reasons: Mapping[str, str], cards: Mapping[str, Card], eq: Equivalence) -> None:
-    """Set these records aside. cards: what could be read of them. Of who asked to be forgotten nothing is kept."""
+    """Set these records aside. cards: what could be read of them. Of records that are somebody's already nothing is
+    kept, nor of who asked to be forgotten."""
+    if not reasons:
+        return
+    owned = {remote for remote, link in links.briefs(unit, connection, reasons).items() if link.state == "live"}
     traits = {remote: found for remote, card in cards.items() if (found := identity.traits(card)) is not None}
     keys = {remote: identity.keys_of(card, eq) for remote, card in traits.items()}
-    out = suppressed(unit, {key for each in keys.values() for key in each}) if traits else {}
-    known = {remote: card for remote, card in traits.items() if keys[remote].isdisjoint(out)}
-    runs.refuse(unit, connection, reasons, known)
+    out = suppressed(unit, {key for each in keys.values() for key in each})
+    barred = owned | {remote for remote in keys if not keys[remote].isdisjoint(out)}
+    runs.refuse(unit, connection, reasons, {**traits, **dict.fromkeys(barred)})
 
 
-def lift(unit: Unit, connection: int, records: Collection[str], eq: Equivalence) -> None:
-    """These records are taken now, are gone, or are nobody's: who was not written for their sake may be."""
-    cards = runs.accept(unit, connection, records) if records and runs.refuses(unit, connection) else []
-    keys = {key for card in cards for key in identity.keys_of(card, eq)}
-    if keys:
-        persons = people.by_keys(unit, keys).values()
-        outbox.retry_some(unit, connection, {person for each in persons for person in each})
+def lift(unit: Unit, connection: int, records: Collection[str]) -> None:
+    """These records can be read now, or are gone: what was not written to them is tried again."""
+    lifted = runs.accept(unit, connection, records) if records and runs.refuses(unit, connection) else []
+    if lifted:
+        held = links.load(unit, connection, [refusal.remote_id for refusal in lifted])
+        outbox.retry_some(unit, connection, {link.person_id for link in held.values()})
 
 
 def in_the_way(session: Session, unit: Unit, persons: Iterable[Person]) -> dict[int, str]:
     """Who must not be made there, and why: a record that cannot be read may be theirs."""
-    eq, name = session.world.eq, session.connection.name
-    unread = _by_key(runs.unread(unit, session.id), eq)
-    if not unread:
+    if session.unread is None:
+        session.unread = _by_mark(runs.unread(unit, session.id), session.world.eq)
+    if not session.unread:
         return {}
-    found = ((person.id, next(_theirs(person, unread, eq), None)) for person in persons)
+    name, eq = session.connection.name, session.world.eq
+    found = ((person.id, next(_theirs(person, session.unread, eq), None)) for person in persons)
     return {
         person: f"record {refusal.remote_id} there may be this very person's, and cannot be read ({refusal.reason}); "
         f"mend or delete it there, or if it is somebody else's: concord refused ignore {name} {refusal.remote_id}"
@@ -50,29 +57,32 @@ def in_the_way(session: Session, unit: Unit, persons: Iterable[Person]) -> dict[
 
 def of_person(unit: Unit, person: Person, eq: Equivalence) -> list[Refusal]:
     """The refused records that may be this person's."""
-    found = _theirs(person, _by_key(runs.unread(unit), eq), eq)
+    found = _theirs(person, _by_mark(runs.unread(unit), eq), eq)
     return [*{(refusal.connection_id, refusal.remote_id): refusal for refusal in found}.values()]
 
 
 def forget(unit: Unit, cards: Iterable[Card], eq: Equivalence) -> None:
-    """Of refused records that share an address or number with these, it is not kept whose they may be."""
-    keys = {key for card in cards for key in identity.keys_of(card, eq)}
-    for key, found in _by_key(runs.unread(unit), eq).items():
-        for refusal in found if key in keys else ():
+    """Of refused records that may be of whom these cards are, it is not kept whose they may be."""
+    marks = {mark for card in cards for mark in identity.marks_of(card, eq)}
+    for mark, found in _by_mark(runs.unread(unit), eq).items():
+        for refusal in found if mark in marks else ():
             runs.forget_card(unit, refusal.connection_id, refusal.remote_id)
 
 
-def _by_key(refusals: Sequence[Refusal], eq: Equivalence) -> dict[Key, list[Refusal]]:
+def _by_mark(refusals: Sequence[Refusal], eq: Equivalence) -> Unread:
     found: dict[Key, list[Refusal]] = {}
     for refusal in refusals:
-        for key in sorted(identity.keys_of(refusal.card or {}, eq)):
-            found.setdefault(key, []).append(refusal)
+        for mark in sorted(identity.marks_of(refusal.card or {}, eq)):
+            found.setdefault(mark, []).append(refusal)
     return found
 
 
-def _theirs(person: Person, unread: Mapping[Key, Sequence[Refusal]], eq: Equivalence) -> Iterator[Refusal]:
-    """Those that would be taken for this person, if they could be read."""
+def _theirs(person: Person, unread: Unread, eq: Equivalence) -> Iterator[Refusal]:
+    """Those that may be this person's: with the very same name, for nobody knows what else stood there, or with an
+    address or number and no name that says otherwise. Better one too many waits than that one is doubled."""
     keys = frozenset(identity.keys_of(person.card, eq))
-    for refusal in (refusal for key in sorted(keys) for refusal in unread.get(key, ())):
-        if identity.choose(refusal.card or {}, [Candidate(person.id, person.card, keys)]) is not None:
-            yield refusal
+    for mark in sorted(identity.marks_of(person.card, eq)):
+        for refusal in unread.get(mark, ()):
+            candidate = Candidate(person.id, person.card, keys)
+            if mark not in keys or identity.choose(refusal.card or {}, [candidate]) is not None:
+                yield refusal

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from app.core import identity
 from app.core.reconcile import FULL, outdates
 from app.core.shape import entered, shape
-from app.engine import refusals
 from app.engine.run import LEASE, Busy
 from app.engine.world import World
 from app.store import connections, journal, links, outbox, people, runs
@@ -266,4 +265,4 @@ def forget_refusal(world: World, name: str, record: str) -> None:
         connection = connections.get(unit, name)
         if record not in {found.remote_id for found in runs.refusals(unit, connection.id)}:
             raise LookupError(f"no record {record!r} of {name} was refused")
-        refusals.lift(unit, connection.id, [record], world.eq)
+        runs.ignore(unit, connection.id, record)

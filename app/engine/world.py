@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from app.core.identity import Key
 from app.core.policy import Policy
 from app.store.connections import Connection
+from app.store.runs import Refusal
 from app.store.store import Store, Unit
 from connectors.card import Equivalence
 from connectors.contract import Connector, Watch, unwatched
@@ -89,7 +91,8 @@ class Tally:
 
 @dataclass(slots=True)
 class Session:
-    """One run of one connection."""
+    """One run of one connection. unread: its records that cannot be read, by what tells whose they may be; None until
+    that is asked for."""
 
     world: World
     connection: Connection
@@ -98,6 +101,7 @@ class Session:
     tally: Tally
     run_id: int | None = None
     fence: Fence = lambda unit: None
+    unread: Mapping[Key, Sequence[Refusal]] | None = None
 
     @property
     def id(self) -> int:

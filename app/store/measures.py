@@ -47,10 +47,11 @@ def connections_measured(unit: Unit) -> list[Measured]:
         pushes.c.connection_id, pushes.c.state
     )
     for connection, state, number in unit.db.execute(by_state):
-        owed.setdefault(connection, {})[state] = number
+        shown, states = "aside" if state == "waits" else state, owed.setdefault(connection, {})
+        states[shown] = states.get(shown, 0) + number
     waits = sa.select(pushes.c.connection_id, sa.func.min(pushes.c.since)).where(pushes.c.state == "owed")
     oldest = dict(_pairs(unit, waits.group_by(pushes.c.connection_id)))
-    bad, parked = _count(unit, refused), _count(unit, losses)
+    bad, parked = _count(unit, refused, refused.c.ignored.is_(None)), _count(unit, losses)
     clashes = _count(unit, conflicts, conflicts.c.open)
     well = (
         sa.select(sa.func.max(runs.c.id))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
@@ -17,8 +17,10 @@ from app.store.store import Unit
 from app.store.tables import people, pushes
 from connectors.card import Leaves
 
-State = Literal["owed", "sent", "aside", "held"]
-"""held: a human does not want this person there."""
+State = Literal["owed", "sent", "aside", "waits", "held"]
+"""waits: a record there may be this person's; looked at again in every run. held: a human does not want this person
+there."""
+_ASIDE: Final = ("aside", "waits")
 Sent = Mapping[str, Leaves]
 """The leaves that writes set, by the record's id ("" for one to be created); None for a leaf that was taken away."""
 MAX_ATTEMPTS = 3
@@ -59,14 +61,14 @@ def owe(unit: Unit, connections: Iterable[int], persons: Iterable[int]) -> None:
     ]
     unit.upsert(pushes, rows, ignore=True)
     if rows:
-        aside = pushes.c.state == "aside"
+        aside = pushes.c.state.in_(_ASIDE)
         here = pushes.c.connection_id.in_({row["connection_id"] for row in rows})
         unit.db.execute(
             sa.update(pushes)
             .where(
                 unit.among(pushes.c.person_id, {row["person_id"] for row in rows}),
                 here,
-                pushes.c.state.in_(["aside", "sent"]),
+                pushes.c.state.in_([*_ASIDE, "sent"]),
             )
             .values(
                 state=sa.case((aside, "owed"), else_=pushes.c.state),
@@ -134,8 +136,16 @@ def mark_owed(unit: Unit, connection: int, persons: Iterable[int], *, failed: bo
     )
 
 
-def set_aside(unit: Unit, connection: int, person: int, reason: str) -> None:
-    unit.db.execute(sa.update(pushes).where(_is(connection, person)).values(state="aside", sent_at=None, reason=reason))
+def set_aside(unit: Unit, connection: int, person: int, reason: str, *, waits: bool = False) -> None:
+    """waits: not for good, but for another record (`rouse`)."""
+    values = {"state": "waits" if waits else "aside", "sent_at": None, "reason": reason}
+    unit.db.execute(sa.update(pushes).where(_is(connection, person)).values(**values))
+
+
+def rouse(unit: Unit, connection: int) -> None:
+    """Whoever waits for a record is owed, and waits on if it is still in the way."""
+    where = pushes.c.connection_id == connection, pushes.c.state == "waits"
+    unit.db.execute(sa.update(pushes).where(*where).values(state="owed", reason=None))
 
 
 def hold(unit: Unit, connection: int, persons: Iterable[int]) -> None:
@@ -184,7 +194,7 @@ def aside(unit: Unit, connection: int | None = None) -> Sequence[Aside]:
             pushes.c.connection_id, pushes.c.person_id, people.c.uid, people.c.name, pushes.c.reason, pushes.c.since
         )
         .join(people)
-        .where(pushes.c.state == "aside")
+        .where(pushes.c.state.in_(_ASIDE))
         .order_by(pushes.c.person_id)
     )
     if connection is not None:
@@ -196,7 +206,7 @@ def retry(unit: Unit, connection: int) -> int:
     """Everything that was set aside is tried again; how many."""
     query = (
         sa.update(pushes)
-        .where(pushes.c.connection_id == connection, pushes.c.state == "aside")
+        .where(pushes.c.connection_id == connection, pushes.c.state.in_(_ASIDE))
         .values(state="owed", attempts=0, reason=None)
     )
     return unit.db.execute(query).rowcount
@@ -209,7 +219,7 @@ def retry_some(unit: Unit, connection: int, persons: Iterable[int]) -> None:
         .where(
             pushes.c.connection_id == connection,
             unit.among(pushes.c.person_id, persons),
-            pushes.c.state == "aside",
+            pushes.c.state.in_(_ASIDE),
         )
         .values(state="owed", attempts=0, reason=None)
     )
@@ -221,8 +231,8 @@ def awaits(unit: Unit, connection: int, person: int) -> bool:
     return unit.db.execute(query).first() is not None
 
 
-def count(unit: Unit, connection: int, state: State) -> int:
-    query = sa.select(sa.func.count()).where(pushes.c.connection_id == connection, pushes.c.state == state)
+def count(unit: Unit, connection: int, *states: State) -> int:
+    query = sa.select(sa.func.count()).where(pushes.c.connection_id == connection, pushes.c.state.in_(states))
     return unit.db.execute(query).scalar_one()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
@@ -56,6 +56,8 @@ def progress(unit: Unit, id_: int) -> Any:
     return unit.db.execute(sa.select(runs.c.progress).where(runs.c.id == id_)).scalar()
 
 
+ASIDE: Final = ("aside", "waits")
+"""States of pushes that were set aside."""
 What = Literal["taken", "written", "conflict", "refused", "aside", "waiting"]
 
 
@@ -111,12 +113,12 @@ def results(unit: Unit, of: Run, *, after: Sequence[str] | None = None, limit: i
             refused.c.remote_id,
             refused.c.remote_id,
             refused.c.reason,
-            during(refused.c.at, refused.c.connection_id),
+            sa.and_(during(refused.c.at, refused.c.connection_id), refused.c.ignored.is_(None)),
         ),
         rows("waiting", losses.c.remote_id, losses.c.remote_id, nothing, losses.c.run_id == of.id),
     ]
     newest = sa.select(sa.func.max(runs.c.id)).where(runs.c.connection_id == of.connection_id).scalar_subquery()
-    aside = sa.and_(pushes.c.connection_id == of.connection_id, pushes.c.state == "aside", newest == of.id)
+    aside = sa.and_(pushes.c.connection_id == of.connection_id, pushes.c.state.in_(ASIDE), newest == of.id)
     parts.append(rows("aside", people.c.uid, nothing, pushes.c.reason, aside, pushes.c.person_id))
     found = sa.union_all(*parts).subquery()
     query = sa.select(found).order_by(found.c.what, found.c.key).limit(limit)
@@ -188,19 +190,23 @@ def set_aside(
     unit: Unit, *, connection: str | None = None, after: Sequence[str] | None = None, limit: int = 50
 ) -> list[SetAside]:
     """What was set aside, by connection, direction and key, after that one."""
-    came = sa.select(
-        connections.c.name.label("connection"),
-        sa.literal("in").label("direction"),
-        refused.c.remote_id.label("key"),
-        sa.cast(sa.null(), sa.String).label("name"),
-        refused.c.reason,
-        refused.c.at,
-    ).join(connections, connections.c.id == refused.c.connection_id)
+    came = (
+        sa.select(
+            connections.c.name.label("connection"),
+            sa.literal("in").label("direction"),
+            refused.c.remote_id.label("key"),
+            sa.cast(sa.null(), sa.String).label("name"),
+            refused.c.reason,
+            refused.c.at,
+        )
+        .join(connections, connections.c.id == refused.c.connection_id)
+        .where(refused.c.ignored.is_(None))
+    )
     went = (
         sa.select(connections.c.name, sa.literal("out"), people.c.uid, people.c.name, pushes.c.reason, pushes.c.since)
         .join(connections, connections.c.id == pushes.c.connection_id)
         .join(people, people.c.id == pushes.c.person_id)
-        .where(pushes.c.state == "aside")
+        .where(pushes.c.state.in_(ASIDE))
     )
     found = sa.union_all(came, went).subquery()
     query = sa.select(found).order_by(found.c.connection, found.c.direction, found.c.key).limit(limit)

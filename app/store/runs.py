@@ -170,71 +170,76 @@ def waiting(unit: Unit, connection: int, remote_ids: Iterable[str]) -> set[str]:
 
 # --- refused records
 
-
-def refuse(unit: Unit, connection: int, reasons: Mapping[str, str], cards: Mapping[str, Card]) -> None:
-    """cards: as much of each as tells whose it may be, where something does."""
-    unit.upsert(
-        refused,
-        [
-            {
-                "connection_id": connection,
-                "remote_id": remote,
-                "reason": reason,
-                "at": unit.now,
-                "card": cards.get(remote),
-            }
-            for remote, reason in reasons.items()
-        ],
-    )
+_REFUSAL: Final = (refused.c.connection_id, refused.c.remote_id, refused.c.reason, refused.c.at, refused.c.card)
+_HEEDED: Final = refused.c.ignored.is_(None)
 
 
-def accept(unit: Unit, connection: int, remote_ids: Iterable[str]) -> list[Card]:
-    """They were taken after all, or are gone; the cards of those whose owner could be told."""
+def refuse(unit: Unit, connection: int, reasons: Mapping[str, str], cards: Mapping[str, Card | None]) -> None:
+    """cards: as much of each as tells whose it may be, beside what was known of it before; None: nothing may be kept. A
+    record that is ignored stays so while it is refused for the same reason and shows the same."""
+    columns = refused.c.remote_id, refused.c.reason, refused.c.card, refused.c.ignored
+    query = sa.select(*columns).where(refused.c.connection_id == connection)
+    known = {row[0]: row for row in unit.db.execute(query.where(unit.among(refused.c.remote_id, reasons)))}
+    rows = []
+    for remote, reason in reasons.items():
+        before = known.get(remote)
+        new, old = cards.get(remote, {}), before.card if before else None
+        card = None if new is None else {**(old or {}), **new} or None
+        same = before is not None and (before.reason, old) == (reason, card)
+        row = {"connection_id": connection, "remote_id": remote, "reason": reason, "at": unit.now, "card": card}
+        rows.append(row | {"ignored": before.ignored if before and same else None})
+    unit.upsert(refused, rows)
+
+
+def accept(unit: Unit, connection: int, remote_ids: Iterable[str]) -> Sequence[Refusal]:
+    """They were taken after all, or are gone; those of them that were refused."""
     query = (
         sa.delete(refused)
         .where(refused.c.connection_id == connection, unit.among(refused.c.remote_id, remote_ids))
-        .returning(refused.c.card)
+        .returning(*_REFUSAL)
     )
-    return [card for card in unit.db.execute(query).scalars() if card is not None]
+    return [Refusal(*row) for row in unit.db.execute(query)]
 
 
 def refuses(unit: Unit, connection: int) -> bool:
-    """Is anything of this connection set aside? Nearly always nothing is, and that is quickly said."""
+    """Is any record of this connection refused? Nearly always none is, and that is quickly said."""
     query = sa.select(refused.c.remote_id).where(refused.c.connection_id == connection).limit(1)
     return unit.db.execute(query).first() is not None
 
 
-def refused_ids(unit: Unit, connection: int) -> set[str]:
+def refused_ids(unit: Unit, connection: int, *, ignored: bool = False) -> set[str]:
+    """ignored: only those that are ignored."""
     query = sa.select(refused.c.remote_id).where(refused.c.connection_id == connection)
-    return set(unit.db.execute(query).scalars())
+    return set(unit.db.execute(query.where(~_HEEDED) if ignored else query).scalars())
+
+
+def refusals(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
+    """Those that nobody said to ignore."""
+    return _refusals(unit, connection)
+
+
+def unread(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
+    """Those of which it can be told whose they may be."""
+    return _refusals(unit, connection, refused.c.card.is_not(None))
+
+
+def _refusals(unit: Unit, connection: int | None, *where: sa.ColumnElement[bool]) -> Sequence[Refusal]:
+    query = sa.select(*_REFUSAL).where(_HEEDED, *where)
+    if connection is not None:
+        query = query.where(refused.c.connection_id == connection)
+    return [Refusal(*row) for row in unit.db.execute(query.order_by(refused.c.connection_id, refused.c.remote_id))]
+
+
+def ignore(unit: Unit, connection: int, remote_id: str) -> None:
+    """A human wants to hear no more of this record until it changes."""
+    where = refused.c.connection_id == connection, refused.c.remote_id == remote_id
+    unit.db.execute(sa.update(refused).where(*where).values(ignored=unit.now))
 
 
 def forget_card(unit: Unit, connection: int, remote_id: str) -> None:
     """Whose a refused record may be is not kept any more."""
     where = refused.c.connection_id == connection, refused.c.remote_id == remote_id
     unit.db.execute(sa.update(refused).where(*where).values(card=None))
-
-
-def refusals(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
-    return _refusals(unit, connection)
-
-
-def unread(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
-    """Those of which it can be told whose they may be, and which are nobody's yet."""
-    linked = sa.exists().where(
-        links.c.connection_id == refused.c.connection_id,
-        links.c.remote_id == refused.c.remote_id,
-        links.c.state == "live",
-    )
-    return _refusals(unit, connection, refused.c.card.is_not(None), ~linked)
-
-
-def _refusals(unit: Unit, connection: int | None, *where: sa.ColumnElement[bool]) -> Sequence[Refusal]:
-    columns = refused.c.connection_id, refused.c.remote_id, refused.c.reason, refused.c.at, refused.c.card
-    query = sa.select(*columns).where(*where)
-    if connection is not None:
-        query = query.where(refused.c.connection_id == connection)
-    return [Refusal(*row) for row in unit.db.execute(query.order_by(refused.c.connection_id, refused.c.remote_id))]
 
 
 # --- plans

@@ -178,7 +178,10 @@ pushes = Table(
     _connection(primary_key=True),
     _person(primary_key=True),
     Column(
-        "state", String(8), nullable=False, comment="owed | sent (on its way, outcome unknown) | aside (refused) | held"
+        "state",
+        String(8),
+        nullable=False,
+        comment="owed | sent (on its way, outcome unknown) | aside (refused) | waits (for a record) | held",
     ),
     Column("attempts", Integer, nullable=False),
     Column("since", Moment, nullable=False),
@@ -208,7 +211,8 @@ refused = Table(
     Column("remote_id", String(512), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("at", Moment, nullable=False),
-    Column("card", Json, comment="as much of it as tells whose it may be; null: that cannot be told"),
+    Column("card", Json, comment="as much of it as tells whose it may be; null: that cannot be told, or is known"),
+    Column("ignored", Moment, comment="when a human said to leave it until it changes there"),
 )
 
 changes = Table(

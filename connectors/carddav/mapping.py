@@ -69,13 +69,25 @@ def parsed(text: str, etag: str | None) -> Contact | GroupCard | Unreadable:
         return Unreadable("there is no vCard in it", {})
     found = cards[0]
     if isinstance(found, Broken) or len(cards) > 1:
-        reason = found.reason if isinstance(found, Broken) else f"{len(cards)} vCards in one resource"
-        return Unreadable(reason, vcard.read(vcard.remains(found) if isinstance(found, Broken) else found)[0])
+        broken = next((part for part in cards if isinstance(part, Broken)), None)
+        return Unreadable(broken.reason if broken else f"{len(cards)} vCards in one resource", _legible(cards))
     group = vcard.group_of(found)
     if group is not None:
         return GroupCard(group.name, frozenset(map(member_key, group.members)), etag)
     card, blobs = vcard.read(found)
     return Contact(bare_uid(found), card, blobs)
+
+
+def _legible(parts: Iterable[VCard | Broken]) -> Card:
+    """What can be made out of a text that is no single vCard. Of several cards in it no name: it may be either's."""
+    cards = [vcard.read(vcard.remains(part) if isinstance(part, Broken) else part)[0] for part in parts]
+    cards = [card for card in cards if card.keys() & {"name", "emails", "phones"}]
+    if len(cards) == 1:
+        return cards[0]
+    return {
+        name: {f"{n}.{id_}": element for n, card in enumerate(cards) for id_, element in card.get(name, {}).items()}
+        for name in ("emails", "phones")
+    }
 
 
 def bare_uid(card: VCard) -> str | None:

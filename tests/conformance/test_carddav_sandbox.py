@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from test_carddav import ANNA, Remote, group, groups_of, vcard, with_email
 
-from connectors.carddav import addressbook, dav
+from connectors.card import full_name
+from connectors.carddav import addressbook, dav, mapping
 from connectors.carddav import connector as module
 from connectors.carddav.client import typed_url
 from connectors.carddav.sandbox import CardDAVSandbox, create
@@ -566,3 +567,35 @@ def test_what_is_no_multistatus(body: bytes) -> None:
 def test_paths_have_one_spelling(href: str, path: str) -> None:
     assert dav.path_of(href) == path
     assert dav.path_of(path) == path
+
+
+BO = "FN:Bo Berg\r\nEMAIL:bo@x.test\r\nTEL:+46 8 123456\r\n"
+AL = "FN:Al Alm\r\nEMAIL:al@x.test\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "values"),
+    [
+        (f"BEGIN:VCARD\r\nVERSION:3.0\r\n{BO}", "Bo Berg", ["bo@x.test", "+46 8 123456"]),
+        (f"BEGIN:VCARD\r\nVERSION:3.0\r\n{BO}NOTE;ENCODING=b:AAA", "Bo Berg", ["bo@x.test", "+46 8 123456"]),
+        ("BEGIN:VCARD\r\nVERSION:3.0\r\nUID:1\r\nFN:Bo Berg\r\nN:Be", "Bo Berg", []),
+        (f"garbage\r\nBEGIN:VCARD\r\n{BO}END:VCARD\r\n", "Bo Berg", ["bo@x.test", "+46 8 123456"]),
+        (f"BEGIN:VCARD\r\nVERSION:3.0\r\n{BO}BEGIN:VCARD\r\nEND:VCARD\r\n", "Bo Berg", ["bo@x.test", "+46 8 123456"]),
+        (
+            f"BEGIN:VCARD\r\n{BO}END:VCARD\r\nBEGIN:VCARD\r\n{AL}END:VCARD\r\n",
+            "",
+            ["bo@x.test", "al@x.test", "+46 8 123456"],
+        ),
+        ("BEGIN:VCARD\r\nVERSION:2.1\r\nN;ENCODING=QUOTED-PRINTABLE:B=C3=A9rg;Bo\r\nTEL:1", "Bo Bérg", ["1"]),
+        ("", "", []),
+        ("no card at all", "", []),
+    ],
+    ids=["cut", "cut in a photo", "cut in the name", "garbage before", "cut by another", "two", "2.1", "empty", "none"],
+)
+def test_whose_an_unreadable_text_may_be(text: str, name: str, values: list[str]) -> None:
+    found = mapping.parsed(text, None)
+    assert isinstance(found, mapping.Unreadable)
+    card = found.card
+    elements = [*card.get("emails", {}).values(), *card.get("phones", {}).values()]
+    assert [element.get("address") or element.get("number") for element in elements] == values
+    assert (full_name(card) if "name" in card else "") == name

@@ -306,14 +306,24 @@ def what_cannot_be_read_is_nobodys(patch: Patch) -> None:
 
 @bug(lambda _: unread.test_when_it_is_deleted_there_the_person_is_made("crm"))
 def who_waited_for_an_unread_record_waits_for_ever(patch: Patch) -> None:
-    patch.setattr(refusals.outbox, "retry_some", lambda *_: None)
+    patch.setattr(outbox, "rouse", lambda *_: None)
 
 
 @bug(lambda _: unread.test_a_create_whose_answer_was_lost_is_not_sent_again_where_the_record_cannot_be_read(False))
 def an_unread_answer_is_no_answer(patch: Patch) -> None:
-    find = MemoryConnector.find
+    patch.setattr(push, "_may_be_ours", lambda *_: None)
 
-    def readable(self: MemoryConnector, pushes: Any) -> Any:
-        return (found for found in find(self, pushes) if found[1].refused is None)
 
-    patch.setattr(MemoryConnector, "find", readable)
+@bug(lambda _: unread.test_half_a_record_proves_nothing_of_what_we_wrote())
+def half_a_record_is_an_answer(patch: Patch) -> None:
+    arrived = push._arrived
+
+    def gullible(session: Any, unit: Any, held: Any, records: Any, wrote: Any) -> Any:
+        return arrived(session, unit, held, [replace(record, refused=None) for record in records], wrote)
+
+    patch.setattr(push, "_arrived", gullible)
+
+
+@bug(lambda _: unread.test_what_is_taken_out_of_the_bin_is_not_deleted_again_and_a_human_is_asked())
+def what_comes_back_where_it_was_deleted_is_an_old_copy(patch: Patch) -> None:
+    patch.setattr(intake.Intake, "_was_deleted_here", lambda *_: False)

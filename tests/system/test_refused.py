@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import servers
 from desk import Desk
+from dulwich import porcelain
 
 from app.cli import common as cli
 from connectors.carddav.sandbox import CardDAVSandbox
@@ -103,3 +106,31 @@ def test_what_is_not_there_is_said(desk: Desk, arguments: tuple[str, ...], words
     answer = desk("refused", *arguments)
     assert answer.code == cli.BAD_INPUT
     assert words in answer.err
+
+
+@pytest.mark.parametrize("left", ["EMAIL:ann@x.test", "FN:Ann Doe", "EMAIL:ann@x"], ids=["all", "the name", "half"])
+def test_a_card_torn_in_the_folder_of_a_real_server(desk: Desk, tmp_path: Path, left: str) -> None:
+    """However much of it is left: no second one is made beside it, and mended it is Ann's."""
+    torn = CUT[: CUT.index(left) + len(left)]
+    with servers.xandikos(tmp_path / "xandikos") as server, desk.system("office", "carddav") as office:
+        book = server.book.rstrip("/").rsplit("/", 1)[0] + "/torn/"
+        server.make_book(book, "torn")
+        folder = server.folder / "data" / server.username / "contacts" / "torn"
+        _commit(folder, torn)
+        office.put("ann.vcf", ANN)
+        desk.settings["phone"] = server.settings(url=book)
+        assert desk("apply", desk.file(*(desk.entry(name, "carddav") for name in ("phone", "office")))).code == cli.OK
+        assert desk("sync", "--until-quiet").code == cli.SET_ASIDE
+        assert [found.name for found in folder.glob("*.vcf")] == ["cut.vcf"]
+        assert listed(desk)["out"]["name"] == "Ann Doe"
+        _commit(folder, MENDED)
+        assert desk("sync", "--until-quiet").code == cli.OK
+        assert [found.name for found in folder.glob("*.vcf")] == ["cut.vcf"]
+        assert "NOTE:in the office" in (folder / "cut.vcf").read_text()
+        assert len(desk.people()) == 1
+
+
+def _commit(folder: Path, text: str) -> None:
+    (folder / "cut.vcf").write_text(text, newline="")
+    porcelain.add(folder, [folder / "cut.vcf"])
+    porcelain.commit(folder, message=b"torn", author=b"lab <lab@example.test>", committer=b"lab <lab@example.test>")

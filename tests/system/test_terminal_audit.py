@@ -17,7 +17,7 @@ from app.store.audit import Act
 READING = {
     "plan", "sync", "doctor", "serve", "worker", "demo", "sandbox", "connections", "connections check", "people",
     "people show", "conflicts", "consent show", "groups list", "groups show", "users", "tokens",
-    "webhooks list", "webhooks dead",
+    "webhooks list", "webhooks dead", "refused",
 }  # fmt: skip
 """Commands that change nothing by themselves: a plan or a sync does what was decided before."""
 ALONE = {"move-database": "it works with two databases, and puts no word of its own into either"}
@@ -43,6 +43,8 @@ ACTING: dict[str, list[str]] = {
     "consent opt-in": ["nobody", "--evidence", "a form"],
     "groups rename": ["nobody", "Clients"],
     "groups remove": ["nobody", "--yes"],
+    "refused retry": ["nobody", "nothing"],
+    "refused ignore": ["nobody", "nothing"],
     "users add": ["bob", "--no-password"],
     "users change": ["nobody", "--disable"],
     "users remove": ["nobody"],

@@ -40,7 +40,7 @@ class ForecastInfo(BaseModel):
     creates: int
     updates: int
     deletes: int
-    aside: int = Field(description="Persons not made, since a record there that cannot be read may be theirs.")
+    aside: int = Field(0, description="Persons not made, since a record there that cannot be read may be theirs.")
     requests: int = Field(description="What the writes would cost, estimated.")
     cannot_hold: dict[str, int] = Field(description="{field: persons who have it and would not show it there}")
 
