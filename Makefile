@@ -11,6 +11,8 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once here, where everything may be written: a start without it takes twice as long.
 SYNC := $(UV) sync --locked --compile-bytecode --extra demo --python .tools/bin/python
+# And the tests as pytest rewrites them, which takes each of its workers as long as all else before the first test.
+unexport PYTHONDONTWRITEBYTECODE
 COMPILE := $(BIN)/python -m compileall -q app connectors migrations
 # The newest Python that can make a virtual environment; choose another with `make PYTHON=/path/to/python3 …`.
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
