@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,29 @@ KINDS: Mapping[str, Callable[[], Profile]] = {"book": addressbook, "crm": crm, "
 def new_database(file: Path | None = None) -> str:
     """Where the next world is kept: in memory, or in that file. The tests' `database` puts PostgreSQL in its place."""
     return f"sqlite:///{file or ''}"
+
+
+@lru_cache(maxsize=1)
+def _statements() -> tuple[str, ...]:
+    """What makes all tables of SQLite. SQLAlchemy works on it for longer than a world needs for all else."""
+    made: list[str] = []
+
+    def note(statement: Any, *parameters: Any, **options: Any) -> None:
+        made.append(str(statement.compile(dialect=engine.dialect)))
+
+    engine = sa.create_mock_engine("sqlite://", note)
+    tables.metadata.create_all(engine, checkfirst=False)
+    return tuple(made)
+
+
+def make_tables(store: Store) -> None:
+    """All tables in an empty database; of PostgreSQL those that are not there yet."""
+    if store.engine.dialect.name != "sqlite":
+        tables.metadata.create_all(store.engine)
+        return
+    with store.engine.begin() as db:
+        for statement in _statements():
+            db.exec_driver_sql(statement)
 
 
 class Killed(BaseException):
@@ -177,7 +201,7 @@ class LawWorld:
         self.connect = MemoryConnector
         self.store = Store(self.url, self._time)
         if create:
-            tables.metadata.create_all(self.store.engine)
+            make_tables(self.store)
         self.restart_engine("law")
         self.ids: dict[str, int] = {}
         with self.store.begin() as unit:
