@@ -16,8 +16,8 @@ refused_app = typer.Typer(help="What was set aside, and why: list, retry, ignore
 app.add_typer(refused_app, name="refused")
 
 Key = Annotated[str, typer.Argument(help="The record's id or the person's uid, or its beginning.")]
-MOST = 10_000
-"""More than anybody reads."""
+PAGE = 1_000
+"""So many are read at once."""
 
 
 @refused_app.callback()
@@ -89,8 +89,14 @@ def _listed(application: Application, connection: str | None) -> list[SetAside]:
 
     if connection is not None:
         find(application.world(), connection)
+    found: list[SetAside] = []
     with application.store.read() as unit:
-        return overview.set_aside(unit, connection=connection, limit=MOST)
+        while True:
+            after = [found[-1].connection, found[-1].direction, found[-1].key] if found else None
+            page = overview.set_aside(unit, connection=connection, after=after, limit=PAGE)
+            found += page
+            if len(page) < PAGE:
+                return found
 
 
 def _found(application: Application, connection: str, key: str) -> SetAside:

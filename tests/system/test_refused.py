@@ -11,6 +11,7 @@ from desk import Desk
 from dulwich import porcelain
 
 from app.cli import common as cli
+from app.cli import load
 from connectors.carddav.sandbox import CardDAVSandbox
 
 WHOLE = ["EMAIL:ann@x.test", "TEL:+44 7700 900001", "NOTE:in the office", "END:VCARD", ""]
@@ -57,6 +58,13 @@ def test_who_may_be_a_card_that_is_cut_in_half_gets_no_second_one(desk: Desk) ->
     assert "NOTE:in the office" in phone.book.cards["cut.vcf"]
     assert len(desk.people()) == 1
     assert desk("refused", "--json").json == []
+
+
+@pytest.mark.usefixtures("office")
+def test_however_many_there_are(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    load("refused")
+    monkeypatch.setattr("app.cli.refused.PAGE", 1)
+    assert len(desk("refused", "--json").json) == 2
 
 
 @pytest.mark.usefixtures("office")
