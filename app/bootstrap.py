@@ -46,12 +46,14 @@ class BadConnection(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A running Concord: its settings, its database, its keys. watch: who is told what goes on."""
+    """A running Concord: its settings, its database, its keys. watch: who is told what goes on. sleep: how connectors
+    wait for their turn."""
 
     settings: Settings
     store: Store
     keyring: Keyring
     watch: Watch = field(default=logs.about, kw_only=True)
+    sleep: Callable[[float], None] = field(default=lambda seconds: time.sleep(seconds), kw_only=True)
 
     def world(
         self,
@@ -111,7 +113,7 @@ class Application:
 
     def context(self) -> Context:
         """The world as a connector sees it, without a connection of its own."""
-        return Context(now=lambda: datetime.now(UTC), sleep=time.sleep, random=random.random, watch=self.watch)
+        return Context(now=lambda: datetime.now(UTC), sleep=self.sleep, random=random.random, watch=self.watch)
 
     @contextmanager
     def renewing(self, connection: int) -> Iterator[Mapping[str, str]]:

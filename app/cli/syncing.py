@@ -10,6 +10,7 @@ from app.cli.common import Json, Names, acting, app, leave, running, say, verdic
 
 if TYPE_CHECKING:
     from app.bootstrap import Application
+    from app.cli.ending import Ending
     from app.engine.run import Report
 
 
@@ -55,16 +56,19 @@ def sync(
 ) -> None:
     """Sync connections now, both ways."""
     from app import show
+    from app.cli.ending import ending
     from app.engine.rounds import sync_all
 
     doing = acting("release_losses", "connections", connections=names or "all") if release else running()
-    with doing as application:
+    with doing as application, ending() as wish:
         chosen = chosen_names(application, names)
         if watch:
-            _watch(application, chosen, json)
+            _watch(application, chosen, json, wish)
         with show.progress(json) as tell:
-            reports = sync_all(application.world(tell), chosen, until_quiet=until_quiet, release=release)
-    show_reports(reports, json)
+            reports = sync_all(wish.world(application, tell), chosen, until_quiet=until_quiet, release=release)
+    if not (wish.told and json):
+        show_reports(reports, json)
+    wish.check()
     leave(verdict(reports))
 
 
@@ -91,13 +95,12 @@ def show_reports(reports: list[Report], json: bool) -> None:
         show.reports(reports)
 
 
-def _watch(application: Application, names: list[str], json: bool) -> NoReturn:
-    """Sync for ever: each connection at its interval."""
-    import time
-
+def _watch(application: Application, names: list[str], json: bool, wish: Ending) -> NoReturn:
+    """Sync until told to end: each connection at its interval."""
     from app.jobs.schedule import zone_of
     from app.jobs.watch import watch
 
-    for reports in watch(application.world(), names, time.sleep, zone_of(application.settings.timezone)):
+    for reports in watch(wish.world(application), names, wish.rest, zone_of(application.settings.timezone)):
         show_reports(reports, json)
+        wish.check()
     raise AssertionError("a watch does not end")

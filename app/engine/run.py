@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -206,18 +207,25 @@ def lease(world: World, name: str) -> Iterator[Fence]:
     """
     key, owner = f"sync:{name}", f"{world.owner}/{world.mint()}"
 
-    busy = Busy(f"{name} is being synced by another process; try again when that ends")
-
     def fence(unit: Unit) -> None:
         if not runs.keep_lease(unit, key, owner, LEASE):
-            raise busy
+            raise _busy(unit, name, key)
 
     with world.store.begin() as unit:
         if not runs.take_lease(unit, key, owner, LEASE):
-            raise busy
+            raise _busy(unit, name, key)
     try:
         with beating(world.store, key, owner, LEASE):
             yield fence
     finally:
         with world.store.begin() as unit:
             runs.drop_lease(unit, key, owner)
+
+
+def _busy(unit: Unit, name: str, key: str) -> Busy:
+    """Who holds the lease mostly lives; who died does not renew it."""
+    holder = runs.lease_holder(unit, key)
+    died = ""
+    if holder is not None:
+        died = f" (if it has died, a sync in {math.ceil((holder[1] - unit.now).total_seconds())} seconds takes over)"
+    return Busy(f"{name} is being synced by another process; try again when that ends{died}")
