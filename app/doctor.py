@@ -31,6 +31,10 @@ class Finding:
 
 def examine(app: Application) -> Iterator[Finding]:
     """Look at everything, one finding at a time; remotes are asked who we are."""
+    if flaw := app.store.flaw():
+        advice = "move that file away, then get a backup back: concord restore FILE"
+        yield Finding("database", "ill", f"{_where(app)} is damaged: {flaw}", advice)
+        return
     with app.store.read() as unit:
         number = people.count(unit)
         found = connections.every(unit)

@@ -96,6 +96,13 @@ def _read(file: Path) -> SecretStr | None:
         mode = file.stat().st_mode
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise BadKey(
+            f"the key of the stored credentials at {file} cannot be read ({error.strerror}); "
+            "let it be a file of the user whom Concord runs as, with mode 600"
+        ) from None
+    except UnicodeDecodeError:
+        text, mode = "", 0
     if os.name == "posix" and mode & 0o077:
         raise BadKey(f"others can read the key of the stored credentials; run `chmod 600 {file}`")
     try:

@@ -17,7 +17,7 @@ from app.engine.push import push, recover
 from app.engine.world import Fence, Session, Tally, Unusable, World, policy_of
 from app.store import connections, outbox, runs
 from app.store.connections import Connection
-from app.store.store import StoreFull, Unit
+from app.store.store import StoreFull, Unit, Unopenable
 from connectors.errors import Error, Unauthorised
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ def _attempt(
         return "held", str(held)
     except Unauthorised as error:
         return "paused", f"{_named(error, connection.name)}. It goes on with: {give_access(connection.name)}"
-    except (Error, StoreFull, Unusable) as error:
+    except (Error, StoreFull, Unopenable, Unusable) as error:
         return "failed", str(error)
     except Exception as error:
         # A fault of ours, or of a connector: it ends this run and no other one.
