@@ -191,7 +191,7 @@ def plan(made: Plan, *, details: int = 20) -> None:
     """A forecast: what would come in, what would go out, and the first things in detail."""
     columns = ["connection", "reads", "new", "known", "changed", "clashes", "losses", "creates", "updates"]
     columns += ["deletes", "requests"]
-    rows = [[f.connection, *(getattr(f, k) for k in _FORECAST)] for f in made.forecasts]
+    rows = [[f.connection, *(getattr(f, k) for k in _FORECAST)] for f in made.forecasts if not f.failed]
     if any(any(row[1:]) for row in rows):
         table("What would happen", columns, rows, numbers=columns[1:])
     for f in made.forecasts:
@@ -204,6 +204,8 @@ def plan(made: Plan, *, details: int = 20) -> None:
             warn(f"{f.connection}: {f.aside} persons would not be made: records that cannot be read may be theirs")
         if f.held:
             warn(f.held)
+        if f.failed:
+            warn(f"{f.connection} is not in this plan: {redact(None, '', f.failed)}", err)
     _items(made.items, details)
 
 

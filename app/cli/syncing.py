@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from app.cli.common import Json, Names, acting, app, leave, running, say, verdict
+from app.cli.common import FAILED, OK, Json, Names, acting, app, leave, running, say, verdict
 
 if TYPE_CHECKING:
     from app.bootstrap import Application
@@ -37,13 +37,16 @@ def plan(
         chosen = chosen_names(application, names)
         with show.progress(json) as tell:
             made = planning.save(application.world(tell), planning.make(application.world(tell), chosen))
+    failed = [forecast for forecast in made.forecasts if forecast.failed]
     if json:
         show.as_json(made.as_json())
-        return
-    show.plan(made, details=10**9 if all_ else 20)
-    if any(f.first for f in made.forecasts):
-        again = " ".join(["concord plan", *(names or []), "--approve"])
-        show.out.print(show.styled("\nIf this is what you want: [bold]{}[/]", again))
+    else:
+        show.plan(made, details=10**9 if all_ else 20)
+        new = [f.connection for f in made.forecasts if f.first and not f.failed]
+        if new:
+            again = " ".join(["concord plan", *(new if failed else names or []), "--approve"])
+            show.out.print(show.styled("\nIf this is what you want: [bold]{}[/]", again))
+    leave(FAILED if failed else OK)
 
 
 @app.command()

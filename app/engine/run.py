@@ -144,9 +144,9 @@ def _attempt(
     except Held as held:
         return "held", str(held)
     except Unauthorised as error:
-        return "paused", f"{_named(error, connection.name)}. It goes on with: {give_access(connection.name)}"
+        return "paused", told(error, connection.name)
     except (Error, StoreFull, Unopenable, Unusable) as error:
-        return "failed", str(error)
+        return "failed", told(error, connection.name)
     except Exception as error:
         # A fault of ours, or of a connector: it ends this run and no other one.
         log.exception("run %d of %s failed", run_id, connection.name)
@@ -164,8 +164,10 @@ def consent_path(name: str) -> str:
     return f"/v1/connections/{name}/consent"
 
 
-def _named(error: Exception, name: str) -> str:
-    return str(error).replace("connections consent NAME", f"connections consent {name}")
+def told(error: Exception, name: str) -> str:
+    """A connection's error, with what to do about it where that is known; connectors do not know our names."""
+    words = str(error).replace("connections consent NAME", f"connections consent {name}")
+    return f"{words}. It goes on with: {give_access(name)}" if isinstance(error, Unauthorised) else words
 
 
 @contextmanager
