@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -39,6 +40,7 @@ def examine(app: Application) -> Iterator[Finding]:
         number = people.count(unit)
         found = connections.every(unit)
     yield Finding("database", "well", f"{_where(app)}: {number:,} people, {len(found)} connections")
+    yield from _readers(app)
     yield _key(app, found)
     for connection in found:
         yield from _connection(app, connection)
@@ -47,6 +49,17 @@ def examine(app: Application) -> Iterator[Finding]:
 def _where(app: Application) -> str:
     file = app.settings.database_file
     return str(file) if file else app.store.engine.url.render_as_string(hide_password=True)
+
+
+def _readers(app: Application) -> Iterator[Finding]:
+    """Who else on this machine may read the contacts: by the modes of the file, and of the folder that it is in."""
+    file = app.settings.database_file
+    if file is None or os.name != "posix":
+        return
+    mode = file.stat().st_mode & file.parent.stat().st_mode * 4  # to read needs 4 here and, to come here, 1 there
+    if mode & 0o044:
+        advice = f"chmod 600 {file}*"
+        yield Finding("database", "look", f"other users of this machine can read {file}", advice)
 
 
 def _key(app: Application, found: list[Connection]) -> Finding:

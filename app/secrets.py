@@ -114,7 +114,7 @@ def _read(file: Path) -> SecretStr | None:
 
 def _make(file: Path) -> SecretStr:
     """A new key, unless another process was faster: then its key."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(Fernet.generate_key() + b"\n")

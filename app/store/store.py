@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,6 +124,7 @@ class Store:
         self.engine = sa.create_engine(url, hide_parameters=True, **_options(url))
         sa.event.listen(self.engine, "handle_error", self._tell)
         if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "do_connect", _make)
             sa.event.listen(self.engine, "connect", _tune)
             sa.event.listen(self.engine, "begin", _begin)
         else:
@@ -200,6 +202,15 @@ def _options(url: str) -> dict[str, Any]:
     if sa.make_url(url).database in (None, "", ":memory:"):
         options["poolclass"] = sa.StaticPool
     return options
+
+
+def _make(_dialect: Any, _record: Any, where: Sequence[Any], _options: Any) -> None:
+    """Contacts are nobody's business but the owner's, whatever the umask: SQLite takes a file's mode for those that it
+    puts beside it, and leaves one that is there as it is. Where none can be made, it says so itself."""
+    file = str(where[0]) if where else ":memory:"
+    if not file.startswith((":memory:", "file:")):
+        with contextlib.suppress(OSError):
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _tune(connection: Any, _record: Any) -> None:
