@@ -9,7 +9,7 @@ from typing import Literal
 
 from app.bootstrap import Application
 from app.engine import look
-from app.engine.run import give_access
+from app.engine.run import give_access, named
 from app.engine.world import Unusable
 from app.secrets import BadKey
 from app.store import connections, outbox, people, runs
@@ -77,10 +77,13 @@ def _connection(app: Application, connection: Connection) -> Iterator[Finding]:
     try:
         account = look.check(app.world(), name)
     except Unauthorised as error:
-        yield Finding(name, "ill", str(error), give_access(name))
+        yield Finding(name, "ill", named(error, name), give_access(name))
         return
-    except (Error, Unusable) as error:
-        yield Finding(name, "ill", str(error), f"then: concord connections resume {name}")
+    except Error as error:
+        yield Finding(name, "ill", named(error, name), f"when its server answers as it should: {_again(connection)}")
+        return
+    except Unusable as error:
+        yield Finding(name, "ill", str(error), f"when that is mended: {_again(connection)}")
         return
     yield Finding(name, "well", "; ".join([account.label, *account.notes]))
     if account.clock is not None:
@@ -93,6 +96,12 @@ def _connection(app: Application, connection: Connection) -> Iterator[Finding]:
                 "set the clocks (NTP); until then the newest edit may lose to an older one",
             )
     yield from _state(app, connection)
+
+
+def _again(connection: Connection) -> str:
+    """How a connection goes on that can be reached again."""
+    what = {"paused": "connections resume", "new": "plan", "active": "sync"}[connection.state]
+    return f"concord {what} {connection.name}"
 
 
 def _state(app: Application, connection: Connection) -> Iterator[Finding]:

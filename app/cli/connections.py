@@ -99,8 +99,9 @@ def check(name: Name, json: Json = False) -> None:
     """Ask a connection's remote who we are and what is possible there."""
     from app import show
     from app.engine import look
+    from app.engine.run import telling_of
 
-    with running() as application:
+    with running() as application, telling_of(name):
         account = look.check(application.world(), name)
     if json:
         show.as_json({"label": account.label, "notes": [*account.notes], "clock": account.clock})

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from app.core.consent import of_json
 from app.engine.pull import Listing, gather, settle_some, take_page, too_much
 from app.engine.push import Task, prepare
-from app.engine.run import find, session_for, told
+from app.engine.run import find, session_for, telling_of, told
 from app.engine.world import Session, Tally, Unusable, World
 from app.store import connections, journal, links, outbox, people, runs
 from app.store.connections import Connection
@@ -120,11 +120,10 @@ def _why(error: Exception, name: str, *, alone: bool) -> str:
     if isinstance(error, StoreFull | Unopenable):
         raise error
     if isinstance(error, Error | Unusable):
-        words = told(error, name)
         if alone:
-            error.args = (f"{name}: {words}", *error.args[1:])
-            raise error
-        return words
+            with telling_of(name):
+                raise error
+        return told(error, name)
     if alone:
         raise error
     log.error("%s cannot be planned", name, exc_info=error)

@@ -165,9 +165,24 @@ def consent_path(name: str) -> str:
 
 
 def told(error: Exception, name: str) -> str:
-    """A connection's error, with what to do about it where that is known; connectors do not know our names."""
-    words = str(error).replace("connections consent NAME", f"connections consent {name}")
+    """A connection's error, with what to do about it where that is known."""
+    words = named(error, name)
     return f"{words}. It goes on with: {give_access(name)}" if isinstance(error, Unauthorised) else words
+
+
+def named(error: Exception, name: str) -> str:
+    """A connection's error in its connector's words, which do not know what it is called here."""
+    return str(error).replace("connections consent NAME", f"connections consent {name}")
+
+
+@contextmanager
+def telling_of(name: str) -> Iterator[None]:
+    """What goes wrong with a connection meanwhile says with which."""
+    try:
+        yield
+    except (Error, Unusable) as error:
+        error.args = (f"{name}: {told(error, name)}", *error.args[1:])
+        raise
 
 
 @contextmanager
