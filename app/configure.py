@@ -7,7 +7,7 @@ file does not name is left alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -149,11 +149,13 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A connection of the file, checked: its system is there and its settings fit."""
+    """A connection of the file, checked: its system is there and its settings fit. conflicts_at: where the file says
+    how its conflicts are settled."""
 
     entry: Entry
     system: System
     settings: Settings
+    conflicts_at: str | None = None
 
 
 # --- reading
@@ -250,11 +252,15 @@ class _Reader:
         return _ENV.sub(value, text)
 
     def say(self, at: Place, message: str) -> None:
+        self.problems.append(Problem(*self._where(at), message))
+
+    def _where(self, at: Place) -> tuple[int, str]:
+        """Line and key of a place, or of the nearest one around it that the file has."""
         line = next(self.lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.lines)
         key = ""
         for step in at:
             key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else step
-        self.problems.append(Problem(line, key, message))
+        return line, key
 
     def declared(self, data: Any) -> list[Declared]:
         if not isinstance(data, dict) or not isinstance(data.get("connections"), list):
@@ -273,7 +279,10 @@ class _Reader:
         system = self._system(raw, at)
         hidden = raw.get("settings") if isinstance(raw.get("settings"), dict) else {}
         settings = self._model(system.settings, hidden or {}, (*at, "settings")) if system else None
-        return Declared(entry, system, settings) if entry and system and settings else None
+        if not (entry and system and settings):
+            return None
+        line, key = self._where((*at, "conflicts"))
+        return Declared(entry, system, settings, f"{self.path}:{line}: {key}")
 
     def _system(self, raw: dict[str, Any], at: Place) -> System | None:
         name = raw.get("system")
@@ -327,10 +336,18 @@ def apply(app: Application, declared: list[Declared]) -> list[Applied]:
     with app.store.begin(durable=True) as unit:
         stored = {connection.name: connection for connection in connections.every(unit)}
         known = stored.keys() | {d.entry.name for d in declared}
-        for d in declared:
-            if unknown := [name for name in d.entry.policy(d.system).prefer if name not in known]:
-                raise ValueError(f"{d.entry.name}: conflicts: no connection is called {', '.join(unknown)}")
+        if strangers := [*_strangers(declared, known)]:
+            raise ValueError("\n".join(strangers))
         return [_apply_one(app, unit, d, stored.get(d.entry.name), proofs.get(d.entry.name)) for d in declared]
+
+
+def _strangers(declared: Sequence[Declared], known: set[str]) -> Iterator[str]:
+    """Connections that are preferred and do not exist, each with where that is said."""
+    for d in declared:
+        if unknown := [name for name in d.entry.policy(d.system).prefer if name not in known]:
+            there = ", ".join(sorted(known))
+            where = d.conflicts_at or f"{d.entry.name}: conflicts"
+            yield f"{where}: no connection is called {', '.join(unknown)}; there are: {there}"
 
 
 def _proofs(app: Application, declared: list[Declared]) -> dict[str, Proof]:
