@@ -57,17 +57,28 @@ def main() -> None:
 
 
 def _interrupted() -> NoReturn:
-    sys.stderr.write("\ninterrupted; what was committed stays, the rest is done by the next run\n")
+    words = "interrupted; what was committed stays, the rest is done by the next run"
+    sys.stderr.write(f"\n{words}\n")
+    _for_programs(words, INTERRUPTED)
     sys.exit(INTERRUPTED)
 
 
+def _for_programs(words: str, code: int) -> None:
+    """Whoever asked for JSON is answered with JSON, in success and in failure."""
+    if "--json" in sys.argv[1:]:
+        from app import show
+
+        show.as_json({"error": {"message": words, "exit_code": code}})
+
+
 def _explain(error: Exception) -> int:
-    """Tell an error in words; its exit code. What is our own fault is raised on."""
+    """Tell an error in words, with --json to programs, too; its exit code. What is our own fault is raised on."""
     from app import show
 
     for kinds, code in _reactions():
         if isinstance(error, kinds):
             show.complain(error)
+            _for_programs(str(error), code)
             return code
     raise error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -109,7 +110,10 @@ def test_a_program_reads_that_it_was_interrupted(two: Desk) -> None:
     crm = two.sandboxes["crm"]
     crm.faults.add("slow", times=10_000, seconds=0.4)
     before = len(crm.faults.log)
-    assert "ending as soon as" in told_to_end(lambda: len(crm.faults.log) > before + 1, "sync", "--json")
+    said = told_to_end(lambda: len(crm.faults.log) > before + 1, "sync", "--json")
+    out, _ = json.JSONDecoder().raw_decode(said)
+    assert out == {"error": {"message": PROMISE, "exit_code": cli.INTERRUPTED}}
+    assert "ending as soon as" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
