@@ -53,7 +53,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
         return
     from app import show
     from app.consenting import lacks_access
-    from app.engine.run import consent_path, give_access
+    from app.engine.run import consent_path, give_access, owed
     from app.engine.world import policy_of
     from app.store import connections as stored
     from app.store import links, outbox, runs
@@ -71,7 +71,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
                     "every": c.schedule,
                     "policy": show.policy(policy_of(c.policy)),
                     "records": links.count(unit, c.id),
-                    "owed": outbox.count(unit, c.id, "owed"),
+                    "owed": owed(unit, c),
                     "aside": outbox.count(unit, c.id, "aside"),
                     "last run": last.started if last else None,
                     "outcome": last.outcome if last else None,

@@ -116,7 +116,6 @@ def _run(
         runs.finish(unit, run_id, outcome, message, tally.as_json())
         if outcome == "paused":
             connections.update(unit, connection.id, state="paused", reason=message, denied=unit.now)
-            log.warning("%s is paused: %s", name, message)
     return outcome, message
 
 
@@ -205,6 +204,13 @@ def find(world: World, name: str) -> Connection:
             names = ", ".join(connection.name for connection in connections.every(unit)) or "none yet"
             raise LookupError(f"no connection is called {name!r}; there are: {names}")
         return found
+
+
+def owed(unit: Unit, connection: Connection) -> int:
+    """How many persons it has not heard of yet; where nothing may be written, it is not going to."""
+    policy = policy_of(connection.policy)
+    writes = {policy.direction, *policy.fields.values()} & {"both", "push"}
+    return outbox.count(unit, connection.id, "owed") if writes else 0
 
 
 def activate(world: World, connection: Connection) -> Connection:
