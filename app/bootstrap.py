@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -22,7 +23,7 @@ from app.engine.leases import beating
 from app.engine.look import Telling
 from app.engine.world import Tally, Unusable, World
 from app.secrets import BadKey, Keyring
-from app.settings import Settings, load
+from app.settings import BadSettings, Settings, load
 from app.store import connections, runs, sealed
 from app.store.connections import Connection
 from app.store.store import Store
@@ -46,12 +47,14 @@ class BadConnection(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A running Concord: its settings, its database, its keys. watch: who is told what goes on."""
+    """A running Concord: its settings, its database, its keys. watch: who is told what goes on. sleep: how connectors
+    wait for their turn."""
 
     settings: Settings
     store: Store
     keyring: Keyring
     watch: Watch = field(default=logs.about, kw_only=True)
+    sleep: Callable[[float], None] = field(default=lambda seconds: time.sleep(seconds), kw_only=True)
 
     def world(
         self,
@@ -111,7 +114,7 @@ class Application:
 
     def context(self) -> Context:
         """The world as a connector sees it, without a connection of its own."""
-        return Context(now=lambda: datetime.now(UTC), sleep=time.sleep, random=random.random, watch=self.watch)
+        return Context(now=lambda: datetime.now(UTC), sleep=self.sleep, random=random.random, watch=self.watch)
 
     @contextmanager
     def renewing(self, connection: int) -> Iterator[Mapping[str, str]]:
@@ -186,12 +189,23 @@ def start(settings: Settings | None = None) -> Application:
     watch = tracing.watching(logs.about, settings)
     file = settings.database_file
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(file.parent)
     store = Store(settings.database_url, lambda: datetime.now(UTC))
     with store.read():
         pass  # says clearly why it cannot be opened, if it cannot
     migrations.upgrade(store.engine)
     return Application(settings, store, Keyring(settings), watch=watch)
+
+
+def _make_folder(folder: Path) -> None:
+    """For its owner only; one that is there stays as it is."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        why = f"{folder} is a file" if folder.is_file() else f"{folder} cannot be made ({error.strerror})"
+        raise BadSettings(
+            f"CONCORD_HOME: there is no folder for the database: {why}; name one that you may write to"
+        ) from None
 
 
 def relax_gc() -> None:

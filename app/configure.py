@@ -7,7 +7,7 @@ file does not name is left alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +34,13 @@ BESIDE = {"consent", "purchases"}
 """What is kept beside the card, and has a direction of its own."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_BARE = re.compile(r"(?<![\"'\w])\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+LONGEST = 1 << 20
+"""Bytes of a file that is read."""
+DEEPEST = 12
+"""Lists and mappings within each other; what is known here needs half of them."""
+MOST_VALUES = 50_000
+"""Values in a file, its aliases written out: those of aliases would be more than a machine can hold."""
 
 Place = tuple[str | int, ...]
 
@@ -142,11 +149,13 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A connection of the file, checked: its system is there and its settings fit."""
+    """A connection of the file, checked: its system is there and its settings fit. conflicts_at: where the file says
+    how its conflicts are settled."""
 
     entry: Entry
     system: System
     settings: Settings
+    conflicts_at: str | None = None
 
 
 # --- reading
@@ -155,41 +164,71 @@ class Declared:
 def read(path: Path, environment: Mapping[str, str]) -> list[Declared]:
     """The connections that the file declares. Raises BadFile with every problem found."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(LONGEST + 1)
+        text = raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(str(path), [Problem(1, "", f"cannot be read ({error})")]) from None
-    reader = _Reader(environment)
-    data = reader.load(path, text)
-    declared = reader.declared(data)
+    if len(raw) > LONGEST:
+        raise BadFile(str(path), [Problem(1, "", f"has more than {LONGEST:,} bytes; declare fewer connections in it")])
+    reader = _Reader(path, environment)
+    declared = reader.declared(reader.load(text))
     if reader.problems:
         raise BadFile(str(path), sorted(reader.problems, key=lambda problem: problem.line))
     return declared
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML that is not nested without end: every level costs a reader a good part of its stack."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            at = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, f"nested more than {DEEPEST} deep", at)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 class _Reader:
     """One reading: remembers where in the file everything stands, and collects the problems."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = environment
+    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+        self.path, self.environment = path, environment
         self.lines: dict[Place, int] = {(): 1}
+        self.values = 0
         self.problems: list[Problem] = []
 
-    def load(self, path: Path, text: str) -> Any:
+    def load(self, text: str) -> Any:
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = yaml.compose(text, Loader=_Loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             words = getattr(error, "problem", None) or str(error)
-            raise BadFile(str(path), [Problem(mark.line + 1 if mark else 1, "", f"no YAML: {words}")]) from None
+            line = mark.line if mark else 0
+            bare = _BARE.search("".join(text.splitlines()[line : line + 1]))
+            hint = f'; write "{bare[0]}" there, in quotes' if bare else ""
+            raise BadFile(str(self.path), [Problem(line + 1, "", f"no YAML: {words}{hint}")]) from None
         return None if node is None else self._value(node, ())
 
     def _value(self, node: yaml.Node, at: Place) -> Any:
         self.lines.setdefault(at, node.start_mark.line + 1)
+        self.values += 1
+        if len(at) > DEEPEST or self.values > MOST_VALUES:
+            self.say(at, "is too much with all that its aliases (*name) stand for; write out what is meant")
+            raise BadFile(str(self.path), self.problems[-1:])
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*at, number)) for number, item in enumerate(node.value)]
-        value: Any = yaml.SafeLoader("").construct_object(node)
+        try:
+            value: Any = yaml.SafeLoader("").construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            self.say(at, f"cannot be read as {node.tag.rpartition(':')[2]}; write it in quotes")
+            return None
         return self._filled(value, at) if isinstance(value, str) else value
 
     def _mapping(self, node: yaml.MappingNode, at: Place) -> dict[str, Any]:
@@ -213,11 +252,15 @@ class _Reader:
         return _ENV.sub(value, text)
 
     def say(self, at: Place, message: str) -> None:
+        self.problems.append(Problem(*self._where(at), message))
+
+    def _where(self, at: Place) -> tuple[int, str]:
+        """Line and key of a place, or of the nearest one around it that the file has."""
         line = next(self.lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.lines)
         key = ""
         for step in at:
             key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else step
-        self.problems.append(Problem(line, key, message))
+        return line, key
 
     def declared(self, data: Any) -> list[Declared]:
         if not isinstance(data, dict) or not isinstance(data.get("connections"), list):
@@ -236,7 +279,10 @@ class _Reader:
         system = self._system(raw, at)
         hidden = raw.get("settings") if isinstance(raw.get("settings"), dict) else {}
         settings = self._model(system.settings, hidden or {}, (*at, "settings")) if system else None
-        return Declared(entry, system, settings) if entry and system and settings else None
+        if not (entry and system and settings):
+            return None
+        line, key = self._where((*at, "conflicts"))
+        return Declared(entry, system, settings, f"{self.path}:{line}: {key}")
 
     def _system(self, raw: dict[str, Any], at: Place) -> System | None:
         name = raw.get("system")
@@ -290,10 +336,18 @@ def apply(app: Application, declared: list[Declared]) -> list[Applied]:
     with app.store.begin(durable=True) as unit:
         stored = {connection.name: connection for connection in connections.every(unit)}
         known = stored.keys() | {d.entry.name for d in declared}
-        for d in declared:
-            if unknown := [name for name in d.entry.policy(d.system).prefer if name not in known]:
-                raise ValueError(f"{d.entry.name}: conflicts: no connection is called {', '.join(unknown)}")
+        if strangers := [*_strangers(declared, known)]:
+            raise ValueError("\n".join(strangers))
         return [_apply_one(app, unit, d, stored.get(d.entry.name), proofs.get(d.entry.name)) for d in declared]
+
+
+def _strangers(declared: Sequence[Declared], known: set[str]) -> Iterator[str]:
+    """Connections that are preferred and do not exist, each with where that is said."""
+    for d in declared:
+        if unknown := [name for name in d.entry.policy(d.system).prefer if name not in known]:
+            there = ", ".join(sorted(known))
+            where = d.conflicts_at or f"{d.entry.name}: conflicts"
+            yield f"{where}: no connection is called {', '.join(unknown)}; there are: {there}"
 
 
 def _proofs(app: Application, declared: list[Declared]) -> dict[str, Proof]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from app.bootstrap import Application
 from app.engine import look
-from app.engine.run import give_access
+from app.engine.run import give_access, named
 from app.engine.world import Unusable
 from app.secrets import BadKey
 from app.store import connections, outbox, people, runs
@@ -31,10 +32,15 @@ class Finding:
 
 def examine(app: Application) -> Iterator[Finding]:
     """Look at everything, one finding at a time; remotes are asked who we are."""
+    if flaw := app.store.flaw():
+        advice = "move that file away, then get a backup back: concord restore FILE"
+        yield Finding("database", "ill", f"{_where(app)} is damaged: {flaw}", advice)
+        return
     with app.store.read() as unit:
         number = people.count(unit)
         found = connections.every(unit)
     yield Finding("database", "well", f"{_where(app)}: {number:,} people, {len(found)} connections")
+    yield from _readers(app)
     yield _key(app, found)
     for connection in found:
         yield from _connection(app, connection)
@@ -43,6 +49,17 @@ def examine(app: Application) -> Iterator[Finding]:
 def _where(app: Application) -> str:
     file = app.settings.database_file
     return str(file) if file else app.store.engine.url.render_as_string(hide_password=True)
+
+
+def _readers(app: Application) -> Iterator[Finding]:
+    """Who else on this machine may read the contacts: by the modes of the file, and of the folder that it is in."""
+    file = app.settings.database_file
+    if file is None or os.name != "posix":
+        return
+    mode = file.stat().st_mode & file.parent.stat().st_mode * 4  # to read needs 4 here and, to come here, 1 there
+    if mode & 0o044:
+        advice = f"chmod 600 {file}*"
+        yield Finding("database", "look", f"other users of this machine can read {file}", advice)
 
 
 def _key(app: Application, found: list[Connection]) -> Finding:
@@ -60,10 +77,13 @@ def _connection(app: Application, connection: Connection) -> Iterator[Finding]:
     try:
         account = look.check(app.world(), name)
     except Unauthorised as error:
-        yield Finding(name, "ill", str(error), give_access(name))
+        yield Finding(name, "ill", named(error, name), give_access(name))
         return
-    except (Error, Unusable) as error:
-        yield Finding(name, "ill", str(error), f"then: concord connections resume {name}")
+    except Error as error:
+        yield Finding(name, "ill", named(error, name), f"when its server answers as it should: {_again(connection)}")
+        return
+    except Unusable as error:
+        yield Finding(name, "ill", str(error), f"when that is mended: {_again(connection)}")
         return
     yield Finding(name, "well", "; ".join([account.label, *account.notes]))
     if account.clock is not None:
@@ -76,6 +96,12 @@ def _connection(app: Application, connection: Connection) -> Iterator[Finding]:
                 "set the clocks (NTP); until then the newest edit may lose to an older one",
             )
     yield from _state(app, connection)
+
+
+def _again(connection: Connection) -> str:
+    """How a connection goes on that can be reached again."""
+    what = {"paused": "connections resume", "new": "plan", "active": "sync"}[connection.state]
+    return f"concord {what} {connection.name}"
 
 
 def _state(app: Application, connection: Connection) -> Iterator[Finding]:

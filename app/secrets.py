@@ -96,6 +96,13 @@ def _read(file: Path) -> SecretStr | None:
         mode = file.stat().st_mode
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise BadKey(
+            f"the key of the stored credentials at {file} cannot be read ({error.strerror}); "
+            "let it be a file of the user whom Concord runs as, with mode 600"
+        ) from None
+    except UnicodeDecodeError:
+        text, mode = "", 0
     if os.name == "posix" and mode & 0o077:
         raise BadKey(f"others can read the key of the stored credentials; run `chmod 600 {file}`")
     try:
@@ -107,7 +114,7 @@ def _read(file: Path) -> SecretStr | None:
 
 def _make(file: Path) -> SecretStr:
     """A new key, unless another process was faster: then its key."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(Fernet.generate_key() + b"\n")

@@ -29,9 +29,24 @@ LEAST = 12
 """Columns below which a text is not folded."""
 
 
+_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
+_CONTROLS |= dict.fromkeys([0x7F, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+"""What steers a terminal, or turns its writing round, and what is shown for it."""
+
+
+def harmless(text: str) -> str:
+    """What people and systems wrote, as it may be shown: it is read, and never obeyed."""
+    return text if text.isascii() and text.isprintable() else text.translate(_CONTROLS)
+
+
+class _Console(Console):
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(harmless(text), **options)
+
+
 def console(**options: Any) -> Console:
     """A console that shows what is printed as it is, brackets and colons too: only `styled` knows markup."""
-    return Console(highlight=False, markup=False, emoji=False, **options)
+    return _Console(highlight=False, markup=False, emoji=False, **options)
 
 
 out = console(width=None if sys.stdout.isatty() else WIDE)
@@ -40,7 +55,7 @@ err = console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
 
 def styled(words: str, *values: object) -> Text:
     """Words in our own markup. Values stand for its {} as they are: people may call their firm [b]right[/]."""
-    return Text.from_markup(words.format(*(escape(str(value)) for value in values)), emoji=False)
+    return Text.from_markup(words.format(*(escape(harmless(str(value))) for value in values)), emoji=False)
 
 
 STATES = {"well": styled("[green]✓[/]"), "look": styled("[yellow]![/]"), "ill": styled("[red]✗[/]")}
@@ -106,7 +121,7 @@ def _words(cells: Sequence[tuple[str, bool, Any]]) -> Text:
 
 
 def _cell(value: Any) -> Text:
-    return value if isinstance(value, Text) else Text(_plain(value))
+    return value if isinstance(value, Text) else Text(harmless(_plain(value)))
 
 
 def _plain(value: Any) -> str:
@@ -191,7 +206,7 @@ def plan(made: Plan, *, details: int = 20) -> None:
     """A forecast: what would come in, what would go out, and the first things in detail."""
     columns = ["connection", "reads", "new", "known", "changed", "clashes", "losses", "creates", "updates"]
     columns += ["deletes", "requests"]
-    rows = [[f.connection, *(getattr(f, k) for k in _FORECAST)] for f in made.forecasts]
+    rows = [[f.connection, *(getattr(f, k) for k in _FORECAST)] for f in made.forecasts if not f.failed]
     if any(any(row[1:]) for row in rows):
         table("What would happen", columns, rows, numbers=columns[1:])
     for f in made.forecasts:
@@ -204,6 +219,8 @@ def plan(made: Plan, *, details: int = 20) -> None:
             warn(f"{f.connection}: {f.aside} persons would not be made: records that cannot be read may be theirs")
         if f.held:
             warn(f.held)
+        if f.failed:
+            warn(f"{f.connection} is not in this plan: {redact(None, '', f.failed)}", err)
     _items(made.items, details)
 
 
@@ -302,8 +319,10 @@ def _element(field: str, element: Mapping[str, Any]) -> str | Text:
 
 
 def _date(date: Mapping[str, Any]) -> str:
-    """A date, of which parts may be unknown: ?-02-29."""
-    return "-".join(str(date.get(k, "?")).rjust(2, "0") for k in ("year", "month", "day"))
+    """A date, of which parts may be unknown: 1985-04-12, --04-12, 1985-04, 1985."""
+    year, month, day = (date.get(part) for part in ("year", "month", "day"))
+    known = [f"{year:04}" if year else "-", f"{month:02}" if month else "-", f"{day:02}" if day else ""]
+    return "-".join(known).rstrip("-")
 
 
 def policy(found: Policy) -> str:

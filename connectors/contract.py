@@ -7,14 +7,16 @@ seen (`Record.raw` is for what only the connector understands).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from connectors.card import Card
 from connectors.consent import Channel, Consent
@@ -163,6 +165,24 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tuning: ClassVar[frozenset[str]] = frozenset()
+
+
+def web_address(what: str, *, optional: bool = False) -> AfterValidator:
+    """A setting that is an http(s) address. what: whose it is, as in "vTiger's start page". optional: or empty."""
+
+    def check(url: str) -> str:
+        if optional and not url:
+            return url
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError("this is no address: its host, or its port (1 to 65535), cannot be") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or re.search(r"\s", url):
+            raise ValueError(f"give the address of {what}, with http:// or https://")
+        return url
+
+    return AfterValidator(check)
 
 
 @runtime_checkable

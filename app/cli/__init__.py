@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from app.cli.common import BAD_INPUT, FAILED, INTERRUPTED, PAUSED, app
 
@@ -41,22 +42,43 @@ def load(word: str | None = None) -> Typer:
 def main() -> None:
     """The console script. Nobody ever sees a traceback for something that they can mend."""
     gc.disable()  # until all is imported (bootstrap.relax_gc): looking for cycles meanwhile is a tenth of a start
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # told to end, every command puts away what it holds
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         load(next((word for word in sys.argv[1:] if not word.startswith("-")), None))()
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:  # what Typer makes of Ctrl-C
+            _interrupted()
+        raise
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; what was committed stays, the rest is done by the next run\n")
-        sys.exit(INTERRUPTED)
+        _interrupted()
     except Exception as error:
         sys.exit(_explain(error))
 
 
+def _interrupted() -> NoReturn:
+    words = "interrupted; what was committed stays, the rest is done by the next run"
+    sys.stderr.write(f"\n{words}\n")
+    _for_programs(words, INTERRUPTED)
+    sys.exit(INTERRUPTED)
+
+
+def _for_programs(words: str, code: int) -> None:
+    """Whoever asked for JSON is answered with JSON, in success and in failure."""
+    if "--json" in sys.argv[1:]:
+        from app import show
+
+        show.as_json({"error": {"message": words, "exit_code": code}})
+
+
 def _explain(error: Exception) -> int:
-    """Tell an error in words; its exit code. What is our own fault is raised on."""
+    """Tell an error in words, with --json to programs, too; its exit code. What is our own fault is raised on."""
     from app import show
 
     for kinds, code in _reactions():
         if isinstance(error, kinds):
             show.complain(error)
+            _for_programs(str(error), code)
             return code
     raise error
 

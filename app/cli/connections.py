@@ -53,7 +53,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
         return
     from app import show
     from app.consenting import lacks_access
-    from app.engine.run import consent_path, give_access
+    from app.engine.run import consent_path, give_access, owed
     from app.engine.world import policy_of
     from app.store import connections as stored
     from app.store import links, outbox, runs
@@ -71,7 +71,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
                     "every": c.schedule,
                     "policy": show.policy(policy_of(c.policy)),
                     "records": links.count(unit, c.id),
-                    "owed": outbox.count(unit, c.id, "owed"),
+                    "owed": owed(unit, c),
                     "aside": outbox.count(unit, c.id, "aside", "waits"),
                     "last run": last.started if last else None,
                     "outcome": last.outcome if last else None,
@@ -99,8 +99,9 @@ def check(name: Name, json: Json = False) -> None:
     """Ask a connection's remote who we are and what is possible there."""
     from app import show
     from app.engine import look
+    from app.engine.run import telling_of
 
-    with running() as application:
+    with running() as application, telling_of(name):
         account = look.check(application.world(), name)
     if json:
         show.as_json({"label": account.label, "notes": [*account.notes], "clock": account.clock})

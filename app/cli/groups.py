@@ -74,11 +74,15 @@ def rename(
 ) -> None:
     """Call a group otherwise: here at once, in the connected systems with their next sync."""
     from app.engine import groups as acts
+    from app.engine.access import Taken
 
     with acting("rename_group", _target(group), merge=merge) as application:
         with application.store.read() as unit:
             uid = acts.find_any(unit, group).uid
-        done = acts.rename(application.world(), uid, name, "admin", merge=merge)
+        try:
+            done = acts.rename(application.world(), uid, name, "admin", merge=merge)
+        except Taken as taken:
+            raise Taken(str(taken).replace("say merge", "say --merge")) from None
     now = done.group
     what = f"{now.uid[:8]} is {now.name}" + (f", and {done.joined[:8]} leads to it" if done.joined else "")
     facts: dict[str, Any] = {"people": done.people, "joined": done.joined}

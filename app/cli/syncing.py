@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from app.cli.common import Json, Names, acting, app, leave, running, say, verdict
+from app.cli.common import FAILED, OK, Json, Names, acting, app, leave, running, say, verdict
 
 if TYPE_CHECKING:
     from app.bootstrap import Application
+    from app.cli.ending import Ending
     from app.engine.run import Report
 
 
@@ -36,13 +37,16 @@ def plan(
         chosen = chosen_names(application, names)
         with show.progress(json) as tell:
             made = planning.save(application.world(tell), planning.make(application.world(tell), chosen))
+    failed = [forecast for forecast in made.forecasts if forecast.failed]
     if json:
         show.as_json(made.as_json())
-        return
-    show.plan(made, details=10**9 if all_ else 20)
-    if any(f.first for f in made.forecasts):
-        again = " ".join(["concord plan", *(names or []), "--approve"])
-        show.out.print(show.styled("\nIf this is what you want: [bold]{}[/]", again))
+    else:
+        show.plan(made, details=10**9 if all_ else 20)
+        new = [f.connection for f in made.forecasts if f.first and not f.failed]
+        if new:
+            again = " ".join(["concord plan", *(new if failed else names or []), "--approve"])
+            show.out.print(show.styled("\nIf this is what you want: [bold]{}[/]", again))
+    leave(FAILED if failed else OK)
 
 
 @app.command()
@@ -55,16 +59,19 @@ def sync(
 ) -> None:
     """Sync connections now, both ways."""
     from app import show
+    from app.cli.ending import ending
     from app.engine.rounds import sync_all
 
     doing = acting("release_losses", "connections", connections=names or "all") if release else running()
-    with doing as application:
+    with doing as application, ending() as wish:
         chosen = chosen_names(application, names)
         if watch:
-            _watch(application, chosen, json)
+            _watch(application, chosen, json, wish)
         with show.progress(json) as tell:
-            reports = sync_all(application.world(tell), chosen, until_quiet=until_quiet, release=release)
-    show_reports(reports, json)
+            reports = sync_all(wish.world(application, tell), chosen, until_quiet=until_quiet, release=release)
+    if not (wish.told and json):
+        show_reports(reports, json)
+    wish.check()
     leave(verdict(reports))
 
 
@@ -91,13 +98,12 @@ def show_reports(reports: list[Report], json: bool) -> None:
         show.reports(reports)
 
 
-def _watch(application: Application, names: list[str], json: bool) -> NoReturn:
-    """Sync for ever: each connection at its interval."""
-    import time
-
+def _watch(application: Application, names: list[str], json: bool, wish: Ending) -> NoReturn:
+    """Sync until told to end: each connection at its interval."""
     from app.jobs.schedule import zone_of
     from app.jobs.watch import watch
 
-    for reports in watch(application.world(), names, time.sleep, zone_of(application.settings.timezone)):
+    for reports in watch(wish.world(application), names, wish.rest, zone_of(application.settings.timezone)):
         show_reports(reports, json)
+        wish.check()
     raise AssertionError("a watch does not end")

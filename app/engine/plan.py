@@ -3,6 +3,7 @@ written is listed, and the transaction is rolled back. So a plan cannot disagree
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,14 +14,16 @@ from typing import Any, Literal
 from app.core.consent import of_json
 from app.engine.pull import Listing, gather, settle_some, take_page, too_much
 from app.engine.push import Task, prepare
-from app.engine.run import find, session_for
-from app.engine.world import Session, Tally, World
+from app.engine.run import find, session_for, telling_of, told
+from app.engine.world import Session, Tally, Unusable, World
 from app.store import connections, journal, links, outbox, people, runs
 from app.store.connections import Connection
-from app.store.store import Unit
+from app.store.store import StoreFull, Unit, Unopenable
 from connectors.card import Card, Path, full_name, leaves
 from connectors.contract import Page, Record
-from connectors.errors import CursorExpired
+from connectors.errors import CursorExpired, Error
+
+log = logging.getLogger(__name__)
 
 Action = Literal["link", "create", "update", "delete"]
 STEP = 500
@@ -45,6 +48,7 @@ class Forecast:
     losses: records there whose deletions or blanks would be taken over; held: the brake would stop the run.
     aside: persons who would not be made, since a record that cannot be read may be theirs.
     cannot_hold: {field: persons who have it and would not show it there}. requests: estimated for the writes.
+    failed: why the connection could not be opened or read; then nothing of it is known.
     """
 
     connection: str
@@ -63,6 +67,7 @@ class Forecast:
     aside: int = 0
     requests: int = 0
     cannot_hold: dict[str, int] = field(default_factory=dict)
+    failed: str | None = None
 
 
 @dataclass(slots=True)
@@ -82,28 +87,56 @@ class Plan:
 def make(world: World, names: Sequence[str]) -> Plan:
     """Find out what syncing these connections would do, here and in every other connection. Changes nothing.
 
-    Raises LookupError for an unknown name, and the connectors' errors where a remote cannot be read.
+    A connection that cannot be opened or read stops only itself: its forecast says why. Where it is the only one that
+    was asked for, that is raised. Raises LookupError for an unknown name.
     """
     with ExitStack() as stack:
         with world.store.read() as unit:
             known = connections.every(unit)
         wanted = [find(world, name) for name in names]
-        sessions = {
-            c.id: stack.enter_context(session_for(world, c, Tally()))
-            for c in known
-            if c.id in {w.id for w in wanted} or c.state == "active"
-        }
-        gathered = {c.id: _gather(sessions[c.id]) for c in wanted}
-        for session in sessions.values():
-            session.connector.fit({}, None)  # who must ask once what the account has places for does not ask in a unit
+        asked = {connection.id for connection in wanted}
+        sessions: dict[int, Session] = {}
+        gathered: dict[int, Gathered] = {}
+        failed: list[Forecast] = []
+        for c in known:
+            if c.id not in asked and c.state != "active":
+                continue
+            try:
+                session = stack.enter_context(session_for(world, c, Tally()))
+                gathered[c.id] = _gather(session) if c.id in asked else []
+                session.connector.fit({}, None)  # who must ask once what there are places for does not ask in a unit
+                sessions[c.id] = session
+            except Exception as error:
+                failed.append(Forecast(c.name, c.state == "new", failed=_why(error, c.name, alone=asked == {c.id})))
         with world.store.trial() as unit:
-            return _rehearse(unit, sessions, wanted, gathered)
+            made = _rehearse(unit, sessions, [c for c in wanted if c.id in sessions], gathered)
+    made.forecasts = sorted(made.forecasts + failed, key=lambda forecast: forecast.connection)
+    return made
 
 
-def _gather(session: Session) -> list[tuple[Page, list[Record]]]:
+def _why(error: Exception, name: str, *, alone: bool) -> str:
+    """Why a connection is not in the plan, in words. Raises what is no trouble of this connection, and all that is
+    where nothing but it was asked for."""
+    if isinstance(error, StoreFull | Unopenable):
+        raise error
+    if isinstance(error, Error | Unusable):
+        if alone:
+            with telling_of(name):
+                raise error
+        return told(error, name)
+    if alone:
+        raise error
+    log.error("%s cannot be planned", name, exc_info=error)
+    return f"this should not happen ({type(error).__name__}); the log has the details"
+
+
+Gathered = list[tuple[Page, list[Record]]]
+
+
+def _gather(session: Session) -> Gathered:
     """All that the remote has to say, read before any transaction begins."""
 
-    def read(cursor: Any) -> list[tuple[Page, list[Record]]]:
+    def read(cursor: Any) -> Gathered:
         pages = []
         for page in session.connector.changes(cursor):
             pages.append((page, gather(session, page)))
@@ -120,7 +153,7 @@ def _rehearse(
     unit: Unit,
     sessions: dict[int, Session],
     wanted: Sequence[Connection],
-    gathered: dict[int, list[tuple[Page, list[Record]]]],
+    gathered: dict[int, Gathered],
 ) -> Plan:
     forecasts = {id_: Forecast(s.connection.name, s.connection.state == "new") for id_, s in sessions.items()}
     items: list[Item] = []

@@ -55,7 +55,12 @@ def side_by_side(world: World, names: Sequence[str], *, release: bool = False) -
     def run(name: str) -> None:
         try:
             with gate.passing(name) as pulled:
-                reports[name] = sync(world, name, release=release, pulled=pulled)
+
+                def read() -> None:
+                    pulled()
+                    world.at("pull.settled")  # others may have read for long: to leave is better before writing
+
+                reports[name] = sync(world, name, release=release, pulled=read)
         except BaseException as fault:
             faults.append(fault)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from app.engine.push import push, recover
 from app.engine.world import Fence, Session, Tally, Unusable, World, policy_of
 from app.store import connections, outbox, runs
 from app.store.connections import Connection
-from app.store.store import StoreFull, Unit
+from app.store.store import StoreFull, Unit, Unopenable
 from connectors.errors import Error, Unauthorised
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,6 @@ def _run(
         runs.finish(unit, run_id, outcome, message, tally.as_json())
         if outcome == "paused":
             connections.update(unit, connection.id, state="paused", reason=message, denied=unit.now)
-            log.warning("%s is paused: %s", name, message)
     return outcome, message
 
 
@@ -143,9 +143,9 @@ def _attempt(
     except Held as held:
         return "held", str(held)
     except Unauthorised as error:
-        return "paused", f"{_named(error, connection.name)}. It goes on with: {give_access(connection.name)}"
-    except (Error, StoreFull, Unusable) as error:
-        return "failed", str(error)
+        return "paused", told(error, connection.name)
+    except (Error, StoreFull, Unopenable, Unusable) as error:
+        return "failed", told(error, connection.name)
     except Exception as error:
         # A fault of ours, or of a connector: it ends this run and no other one.
         log.exception("run %d of %s failed", run_id, connection.name)
@@ -163,8 +163,25 @@ def consent_path(name: str) -> str:
     return f"/v1/connections/{name}/consent"
 
 
-def _named(error: Exception, name: str) -> str:
+def told(error: Exception, name: str) -> str:
+    """A connection's error, with what to do about it where that is known."""
+    words = named(error, name)
+    return f"{words}. It goes on with: {give_access(name)}" if isinstance(error, Unauthorised) else words
+
+
+def named(error: Exception, name: str) -> str:
+    """A connection's error in its connector's words, which do not know what it is called here."""
     return str(error).replace("connections consent NAME", f"connections consent {name}")
+
+
+@contextmanager
+def telling_of(name: str) -> Iterator[None]:
+    """What goes wrong with a connection meanwhile says with which."""
+    try:
+        yield
+    except (Error, Unusable) as error:
+        error.args = (f"{name}: {told(error, name)}", *error.args[1:])
+        raise
 
 
 @contextmanager
@@ -189,6 +206,13 @@ def find(world: World, name: str) -> Connection:
         return found
 
 
+def owed(unit: Unit, connection: Connection) -> int:
+    """How many persons it has not heard of yet; where nothing may be written, it is not going to."""
+    policy = policy_of(connection.policy)
+    writes = {policy.direction, *policy.fields.values()} & {"both", "push"}
+    return outbox.count(unit, connection.id, "owed") if writes else 0
+
+
 def activate(world: World, connection: Connection) -> Connection:
     """The first contact is allowed: from now on the connection hears of changes, and of everybody there is."""
     with world.store.begin(durable=True) as unit:
@@ -206,18 +230,25 @@ def lease(world: World, name: str) -> Iterator[Fence]:
     """
     key, owner = f"sync:{name}", f"{world.owner}/{world.mint()}"
 
-    busy = Busy(f"{name} is being synced by another process; try again when that ends")
-
     def fence(unit: Unit) -> None:
         if not runs.keep_lease(unit, key, owner, LEASE):
-            raise busy
+            raise _busy(unit, name, key)
 
     with world.store.begin() as unit:
         if not runs.take_lease(unit, key, owner, LEASE):
-            raise busy
+            raise _busy(unit, name, key)
     try:
         with beating(world.store, key, owner, LEASE):
             yield fence
     finally:
         with world.store.begin() as unit:
             runs.drop_lease(unit, key, owner)
+
+
+def _busy(unit: Unit, name: str, key: str) -> Busy:
+    """Who holds the lease mostly lives; who died does not renew it."""
+    holder = runs.lease_holder(unit, key)
+    died = ""
+    if holder is not None:
+        died = f" (if it has died, a sync in {math.ceil((holder[1] - unit.now).total_seconds())} seconds takes over)"
+    return Busy(f"{name} is being synced by another process; try again when that ends{died}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,18 +15,21 @@ from typing import Any, Literal, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-
-class Unopenable(Exception):
-    """The database cannot be opened; the message says which and why."""
-
-
 Row = Mapping[str, Any]
 WRITER = 0x436F6E636F7264
 """PostgreSQL's lock of the one unit that writes ("Concord" in ASCII)."""
 
 
+class Unopenable(Exception):
+    """The database cannot be opened, or read to its end; the message says which and why."""
+
+
 class StoreFull(Exception):
     """The database cannot take more (its disk is full). Nothing of the unit of work was stored."""
+
+
+FULL = ("disk is full", "disk I/O error", "No space left on device")
+DAMAGED = ("is not a database", "is malformed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,9 @@ class Store:
         self.clock = clock
         # Parameters are people's data: they must not get into errors and logs.
         self.engine = sa.create_engine(url, hide_parameters=True, **_options(url))
+        sa.event.listen(self.engine, "handle_error", self._tell)
         if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "do_connect", _make)
             sa.event.listen(self.engine, "connect", _tune)
             sa.event.listen(self.engine, "begin", _begin)
         else:
@@ -155,24 +161,34 @@ class Store:
 
     @contextlib.contextmanager
     def _unit(self, synchronous: str, begin: str) -> Iterator[tuple[Unit, sa.RootTransaction]]:
-        with self._connect() as raw:
+        with self.engine.connect() as raw:
             db = raw.execution_options(concord_synchronous=synchronous, concord_begin=begin)
-            try:
-                with db.begin() as transaction:
-                    yield Unit(db, self.clock()), transaction
-            except sa.exc.OperationalError as error:
-                if "disk is full" in str(error.orig) or "disk I/O error" in str(error.orig):
-                    raise StoreFull(
-                        f"the disk of the database is full; make room and run again ({error.orig})"
-                    ) from None
-                raise
+            with db.begin() as transaction:
+                yield Unit(db, self.clock()), transaction
 
-    def _connect(self) -> sa.Connection:
-        try:
-            return self.engine.connect()
-        except sa.exc.OperationalError as error:
-            where = self.engine.url.render_as_string(hide_password=True)
-            raise Unopenable(f"the database {where} cannot be opened: {str(error.orig).strip()}") from None
+    def flaw(self) -> str | None:
+        """What is wrong with the file of the database, as SQLite finds it; a server's is its own affair."""
+        if self.engine.dialect.name != "sqlite":
+            return None
+        with self.read() as unit:
+            found = str(unit.db.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+        return None if found == "ok" else found
+
+    def _tell(self, context: sa.engine.ExceptionContext) -> None:
+        """In whatever the database fails that somebody can mend, it is said what: here, or while it is made."""
+        if context.is_pre_ping:  # a connection that was closed meanwhile is replaced
+            return
+        why = str(context.original_exception).strip()
+        where = self.engine.url.render_as_string(hide_password=True)
+        if any(words in why for words in FULL):
+            raise StoreFull(f"the disk of the database is full; make room and run again ({why})")
+        if any(words in why for words in DAMAGED):
+            raise Unopenable(
+                f"the database {where} is damaged, or no database ({why}); "
+                "move that file away, then get a backup back with `concord restore FILE`"
+            )
+        if context.connection is None and isinstance(context.sqlalchemy_exception, sa.exc.OperationalError):
+            raise Unopenable(f"the database {where} cannot be opened: {why}")
 
     def close(self) -> None:
         self.engine.dispose()
@@ -186,6 +202,15 @@ def _options(url: str) -> dict[str, Any]:
     if sa.make_url(url).database in (None, "", ":memory:"):
         options["poolclass"] = sa.StaticPool
     return options
+
+
+def _make(_dialect: Any, _record: Any, where: Sequence[Any], _options: Any) -> None:
+    """Contacts are nobody's business but the owner's, whatever the umask: SQLite takes a file's mode for those that it
+    puts beside it, and leaves one that is there as it is. Where none can be made, it says so itself."""
+    file = str(where[0]) if where else ":memory:"
+    if not file.startswith((":memory:", "file:")):
+        with contextlib.suppress(OSError):
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _tune(connection: Any, _record: Any) -> None:

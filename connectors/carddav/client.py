@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from connectors import http
 from connectors.carddav import dav, services
@@ -24,12 +24,20 @@ MAX_REDIRECTS: Final = 5
 XML: Final = {"content-type": "application/xml; charset=utf-8"}
 
 
+def _typed(url: str) -> str:
+    try:
+        typed_url(url)
+    except Unreachable as error:
+        raise ValueError(str(error)) from None
+    return url
+
+
 class CardDAVSettings(Settings):
     """An account on a CardDAV server."""
 
     tuning: ClassVar[frozenset[str]] = frozenset({"verify_tls", "rate"})
 
-    url: str = Field(
+    url: Annotated[str, AfterValidator(_typed)] = Field(
         min_length=1,
         description="Host name, user@host, or the full URL of the server, a principal, or an address book",
     )

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, SecretStr
 
-from connectors.contract import Context, OAuth, Settings
+from connectors.contract import Context, OAuth, Settings, web_address
 from connectors.errors import CursorExpired, Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain
 from connectors.http import Http, Response, react, retry_after, server_time
 from connectors.oauth import AGAIN, Grant
@@ -56,9 +56,9 @@ class GoogleSettings(Settings):
     # Another client_id needs another consent, and that finds out whose account it is.
     tuning: ClassVar[frozenset[str]] = frozenset({"auth_uri", "token_uri", "client_id", "rate", "page_size", "photos"})
 
-    url: str = "https://people.googleapis.com/"
-    auth_uri: str = OAUTH.auth_uri
-    token_uri: str = OAUTH.token_uri
+    url: Annotated[str, web_address("Google's API")] = "https://people.googleapis.com/"
+    auth_uri: Annotated[str, web_address("the consent page")] = OAUTH.auth_uri
+    token_uri: Annotated[str, web_address("what gives out tokens")] = OAUTH.token_uri
     client_id: str
     client_secret: SecretStr
     refresh_token: SecretStr = SecretStr("")

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from connectors import http
-from connectors.contract import Context, OAuth, Settings
+from connectors.contract import Context, OAuth, Settings, web_address
 from connectors.errors import Error, Unauthorised, Uncertain
 from connectors.http import BasicAuth, Http, Response
 from connectors.mailchimp.answers import RENEW, NoAudience, as_json, react
@@ -116,15 +116,15 @@ class MailchimpSettings(Settings):
         }
     )
 
-    url: str = ""
+    url: Annotated[str, web_address("Mailchimp's API, or none for your account's own", optional=True)] = ""
     audience: str = Field(min_length=1)
     api_key: Annotated[SecretStr, AfterValidator(_api_key)] = SecretStr("")
     access_token: SecretStr = SecretStr("")
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
-    auth_uri: str = OAUTH.auth_uri
-    token_uri: str = OAUTH.token_uri
-    metadata_uri: str = METADATA
+    auth_uri: Annotated[str, web_address("the consent page")] = OAUTH.auth_uri
+    token_uri: Annotated[str, web_address("what gives out tokens")] = OAUTH.token_uri
+    metadata_uri: Annotated[str, web_address("what tells of an account")] = METADATA
     merge_fields: Annotated[dict[str, str], AfterValidator(_meanings)] = Field(default_factory=dict)
     key_field: Annotated[str, AfterValidator(_tag)] = ""
     page_size: int = Field(default=PAGE, ge=1, le=PAGE)

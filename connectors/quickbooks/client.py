@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from connectors.contract import Context, OAuth, Settings
+from connectors.contract import Context, OAuth, Settings, web_address
 from connectors.errors import Error, Missing, Refused, Stale, Throttled, Unauthorised, Uncertain
 from connectors.http import Http, Response, react, retry_after
 from connectors.oauth import AGAIN, Grant
@@ -56,9 +56,7 @@ OAUTH: Final = OAuth(
 )
 
 
-def _web_address(url: str) -> str:
-    if url and not url.startswith(("http://", "https://")):
-        raise ValueError("give an address with http:// or https://, or none for Intuit's own")
+def _bare(url: str) -> str:
     return url.rstrip("/")
 
 
@@ -82,9 +80,11 @@ class QuickBooksSettings(Settings):
     client_secret: SecretStr
     refresh_token: SecretStr = SecretStr("")
     sandbox: bool = False
-    url: Annotated[str, AfterValidator(_web_address)] = ""
-    auth_uri: str = OAUTH.auth_uri
-    token_uri: str = OAUTH.token_uri
+    url: Annotated[
+        str, web_address("QuickBooks' API, or none for Intuit's own", optional=True), AfterValidator(_bare)
+    ] = ""
+    auth_uri: Annotated[str, web_address("the consent page")] = OAUTH.auth_uri
+    token_uri: Annotated[str, web_address("what gives out tokens")] = OAUTH.token_uri
     entities: tuple[Entity, ...] = ("Customer", "Vendor")
     create_as: Entity = "Customer"
     full_every: float = Field(default=24.0, gt=0)

@@ -7,14 +7,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from connectors.contract import Settings
+from connectors.contract import Settings, web_address
 
 Protocol = Literal["v11", "v4_1", "v8"]
 
 
-def _web_address(url: str) -> str:
-    if not re.match(r"https?://[^/\s]", url):
-        raise ValueError("give the address of SugarCRM's start page, with http:// or https://")
+def _root(url: str) -> str:
+    """The address of the start page without what the browser adds to it."""
     return re.sub(r"/(index\.php.*|rest(/.*)?|service(/.*)?|Api(/.*)?|#.*)?$", "", url.split("?")[0].split("#")[0])
 
 
@@ -56,7 +55,7 @@ class SugarSettings(Settings):
         }
     )
 
-    url: Annotated[str, AfterValidator(_web_address)]
+    url: Annotated[str, web_address("SugarCRM's start page"), AfterValidator(_root)]
     username: str
     password: SecretStr
     client_id: str = "sugar"

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from connectors.card import Card
-from connectors.contract import Account, Capabilities, Context, Outcome, Page, Push, Record, Sales, Settings, batched
+from connectors.contract import (
+    Account,
+    Capabilities,
+    Context,
+    Outcome,
+    Page,
+    Push,
+    Record,
+    Sales,
+    Settings,
+    batched,
+    web_address,
+)
 from connectors.errors import Refused, Unauthorised
 from connectors.tryton import changes, mapping, sales
 from connectors.tryton.changes import Pull, record
 from connectors.tryton.client import PARTY, Broken, Client
 from connectors.tryton.writing import BATCH, Writer
-
-
-def _web_address(url: str) -> str:
-    if not re.match(r"https?://[^/\s]", url):
-        raise ValueError("give the address at which Tryton's clients log in, with http:// or https://")
-    return url
 
 
 class TrytonSettings(Settings):
@@ -36,7 +41,7 @@ class TrytonSettings(Settings):
 
     tuning: ClassVar[frozenset[str]] = frozenset({"language", "full_every", "rate", "verify_tls"})
 
-    url: Annotated[str, AfterValidator(_web_address)]
+    url: Annotated[str, web_address("Tryton as its clients log in")]
     database: str = Field(min_length=1)
     username: str
     password: SecretStr

@@ -11,7 +11,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from connectors.card import Card
-from connectors.contract import Account, Capabilities, Context, Outcome, Page, Push, Record, Settings, batched
+from connectors.contract import (
+    Account,
+    Capabilities,
+    Context,
+    Outcome,
+    Page,
+    Push,
+    Record,
+    Settings,
+    batched,
+    web_address,
+)
 from connectors.errors import Missing, Refused, Stale, Unauthorised, Uncertain
 from connectors.vtiger import mapping
 from connectors.vtiger.accounts import Accounts
@@ -23,12 +34,6 @@ BATCH: Final = 20
 """Pushes whose records are read again in one request before they are written: vTiger has no lock of its own, so this
 bounds the time in which another's edit goes unseen (vtiger note A3)."""
 ID: Final = "id"
-
-
-def _web_address(url: str) -> str:
-    if not re.match(r"https?://[^/\s]", url):
-        raise ValueError("give the address of vTiger's start page, with http:// or https://")
-    return url
 
 
 def _zone(name: str) -> str:
@@ -54,7 +59,7 @@ class VtigerSettings(Settings):
         {"leads", "create_as", "owner", "server_zone", "full_every", "rate", "verify_tls"}
     )
 
-    url: Annotated[str, AfterValidator(_web_address)]
+    url: Annotated[str, web_address("vTiger's start page")]
     username: str
     access_key: SecretStr
     leads: bool = False

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import Field, SecretStr
 
-from connectors.contract import Context, OAuth, Settings
+from connectors.contract import Context, OAuth, Settings, web_address
 from connectors.errors import Error, Missing, Refused, Throttled, Unauthorised, Uncertain, Unreachable
 from connectors.http import Http, Response, react, retry_after, server_time
 from connectors.oauth import AGAIN, Grant
@@ -63,9 +63,9 @@ class XeroSettings(Settings):
         {"auth_uri", "token_uri", "client_id", "nameless", "rate", "page_size", "full_every"}
     )
 
-    url: str = "https://api.xero.com/"
-    auth_uri: str = OAUTH.auth_uri
-    token_uri: str = OAUTH.token_uri
+    url: Annotated[str, web_address("Xero's API")] = "https://api.xero.com/"
+    auth_uri: Annotated[str, web_address("the consent page")] = OAUTH.auth_uri
+    token_uri: Annotated[str, web_address("what gives out tokens")] = OAUTH.token_uri
     client_id: str
     client_secret: SecretStr
     refresh_token: SecretStr = SecretStr("")

@@ -64,7 +64,7 @@ def test_a_group_is_renamed_joined_and_removed_everywhere(two: Desk) -> None:
     assert [run["written"] + run["created"] + run["deleted"] for run in quiet] == [0, 0]
 
     assert two("groups", "rename", fans[:8], "[vip]").code == cli.BAD_INPUT
-    assert "say merge" in two("groups", "rename", fans[:8], "[vip]").err
+    assert "say --merge" in two("groups", "rename", fans[:8], "[vip]").err
     joined = two("groups", "rename", fans[:8], "[vip]", "--merge")
     assert joined.code == cli.OK and "[VIP]" in joined.out
     two("sync", "--until-quiet")

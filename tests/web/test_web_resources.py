@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import pytest
 from office import Office
 
 from app.core.policy import Policy
 from app.store import connections, idempotency, outbox, people
+from connectors.errors import Unreachable
+from connectors.memory import MemoryConnector
 
 ASK = Policy(ask=True)
 
@@ -156,6 +160,30 @@ def test_a_plan_is_made_and_approved_in_part(office: Office) -> None:
     third = office.post("/v1/plans", {"connections": ["crm"]})
     assert office.post(f"/v1/plans/{third['id']}/rejection")["state"] == "rejected"
     assert office("POST", "/v1/plans", json={"connections": ["nobody"]}).status_code == 404
+
+
+def test_a_plan_tells_which_connection_could_not_be_read(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the plan with its reason, and its first contact is not approved with those that somebody has seen."""
+    office.connect()
+    with office.store.begin() as unit:
+        for c in connections.every(unit):
+            connections.update(unit, c.id, approve="ask")
+    office.add(1)
+    changes = MemoryConnector.changes
+
+    def dead(self: MemoryConnector, cursor: Any) -> Any:
+        if self.remote is office.remotes["crm"]:
+            raise Unreachable("its server is off")
+        return changes(self, cursor)
+
+    monkeypatch.setattr(MemoryConnector, "changes", dead)
+    made = office.post("/v1/plans", {"connections": ["book", "crm"]})
+    told = {f["connection"]: f["failed"] for f in made["connections"]}
+    assert told == {**dict.fromkeys(told), "crm": "its server is off"}
+    office.post(f"/v1/plans/{made['id']}/approval", {})
+    assert [office.connection(name).state for name in ("book", "crm")] == ["active", "new"]
+    alone = office("POST", "/v1/plans", json={"connections": ["crm"]})
+    assert alone.status_code == 502 and "crm: its server is off" in alone.text
 
 
 def test_what_was_refused_is_tried_again_or_left(office: Office) -> None:

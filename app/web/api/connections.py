@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
 from app.engine import look, resolve
-from app.engine.run import consent_path, find
+from app.engine.run import consent_path, find, owed
 from app.engine.world import Unusable
 from app.secrets import redact
 from app.store import connections as stored
@@ -108,7 +108,7 @@ def _info(here: Here, unit: Unit, c: Connection, last: Run | None) -> Connection
         has_secrets=c.secrets is not None,
         policy={key: value for key, value in declared.items() if key not in ("name", "system")},
         records=links.count(unit, c.id),
-        owed=outbox.count(unit, c.id, "owed"),
+        owed=owed(unit, c),
         aside=outbox.count(unit, c.id, "aside", "waits"),
         refused=len(runs.refusals(unit, c.id)),
         waiting=runs.count_parked(unit, c.id),

@@ -43,6 +43,11 @@ class ForecastInfo(BaseModel):
     aside: int = Field(0, description="Persons not made, since a record there that cannot be read may be theirs.")
     requests: int = Field(description="What the writes would cost, estimated.")
     cannot_hold: dict[str, int] = Field(description="{field: persons who have it and would not show it there}")
+    failed: str | None = Field(
+        default=None,
+        description="Why the connection could not be read; then nothing of it is known. Where it is the only one that "
+        "the plan was asked for, there is no plan.",
+    )
 
 
 assert {*ForecastInfo.model_fields} == {*Forecast.__slots__}
@@ -143,7 +148,7 @@ class Approval(Model):
     """Whole, or in part."""
 
     connections: list[str] | None = Field(
-        default=None, max_length=100, description="Only these of the plan's; by default, all of them."
+        default=None, max_length=100, description="Only these of the plan's; by default, all that could be read."
     )
     hold: list[str] = Field(
         default=[],
@@ -155,9 +160,10 @@ class Approval(Model):
 
 @router.post("/{id}/approval", **rule("plans:write"), responses=responses(401, 403, 404, 409, 413, 422))
 def approve_plan(here: Here, note: Noted, id: Number, body: Approval) -> PlanInfo:  # noqa: A002
-    """Let the plan's connections have their first contact, and have them synced."""
+    """Let the plan's connections have their first contact, and have them synced: all that could be read, or those that
+    are named."""
     plan = _waiting(here, id)
-    planned = [forecast["connection"] for forecast in plan.forecasts if forecast["first"]]
+    planned = [f["connection"] for f in plan.forecasts if f["first"] and not f.get("failed")]
     chosen = planned if body.connections is None else body.connections
     if unknown := [name for name in chosen if name not in {f["connection"] for f in plan.forecasts}]:
         raise ValueError(f"plan {id} is not about {', '.join(unknown)}")
