@@ -21,7 +21,7 @@ from connectors.files.source import Format, Options, Source
 PAGE: Final = 500
 """Records a page."""
 
-READING: Final = 1
+READING: Final = 2
 """Raised when the same bytes give other cards, so that files are read again."""
 
 FIELDS: Final = frozenset({*VALUE, "kind", "name", "keywords"})
@@ -46,7 +46,7 @@ class FileSettings(Settings):
         description='What columns are, where their headers do not tell: {"Kontakt 2": "phones/work"}.',
     )
     delimiter: str = Field("", max_length=1, description="Between the cells of a text file, where it is not found out.")
-    encoding: str = Field("", description="Of a text file, where it is not found out (utf-8, cp1252, mac_roman, …).")
+    encoding: str = Field("", description="Of a text file, where it is not found out (utf-8, cp1252, cp932, …).")
     snapshot: bool = Field(False, description="The file always names everybody: who is no longer in it is deleted.")
 
     @field_validator("columns")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -86,6 +86,20 @@ def inspect(path: Path | str, options: Options | None = None) -> Inspection:
         return found
 
 
+def check(path: Path, options: Options) -> str:
+    """Read a file as far as it takes to know that it can be read at all; what a person should know who takes it in, or
+    "". Raises Refused or Unreachable."""
+    with Source(path) as source:
+        kind = options.format or source.sniff()
+        if kind == "jscontact":
+            deque(JsCards(source.file), 0)
+        if kind in ("vcard", "jscontact"):
+            return ""
+        table = source.table(options, kind)
+        survey(table, options.columns or {})
+        return table.facts.doubt
+
+
 def _table(found: Inspection, table: Table, options: Options) -> None:
     seen = survey(table, options.columns or {})
     facts = table.facts
@@ -101,7 +115,7 @@ def _table(found: Inspection, table: Table, options: Options) -> None:
     found.notes += facts.notes
     headers = {column.index: column for column in seen.layout.columns}
     found.dates = [f"{headers[index].header}: {why}" for index, why in seen.unsure.items()]
-    found.suspicious = list(_suspicious(table, headers))
+    found.suspicious = [*filter(None, [facts.doubt]), *_suspicious(table, headers)]
     doubled = len(seen.repeated)
     if doubled:
         found.suspicious.append(f"{doubled:,} people stand in several rows (same key, same name)")

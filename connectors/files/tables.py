@@ -32,15 +32,27 @@ class Row(NamedTuple):
 
 @dataclass
 class Facts:
-    """What is to be told about a table. odd: {(what, index of the column): cells}, complete once it was read."""
+    """What is to be told about a table. guessed: its bytes do not prove the encoding. odd: {(what, index of the
+    column): cells}, complete once it was read."""
 
     format: str
     encoding: str = ""
+    guessed: bool = False
     delimiter: str = ""
     sheet: str = ""
     other_sheets: Sequence[str] = ()
     odd: Counter[tuple[str, int]] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def doubt(self) -> str:
+        """What a person should know who sees odd letters; "" where the encoding is sure."""
+        if not self.guessed:
+            return ""
+        return (
+            f"the file does not tell its encoding; {self.encoding} is a guess. If letters look wrong, import it again "
+            "with the right one (--encoding NAME, such as cp1252, cp1251 or cp932), or save it as CSV UTF-8"
+        )
 
 
 class Table(Protocol):
@@ -65,16 +77,12 @@ class CsvTable:
     """
 
     def __init__(self, file: IO[bytes], score: Score, encoding: str = "", delimiter: str = "") -> None:
-        found = encoding or charsets.detect(file)
+        found = charsets.Charset(charsets.known(encoding)) if encoding else charsets.detect(file)
         if not found:
             raise Refused("this is not a text file; export the contacts as CSV, XLSX, vCard or JSON")
         self._file = file
-        self.facts = Facts("csv", encoding=found)
-        self._first = 0
-        try:
-            self.facts.delimiter = delimiter or self._announced() or self._delimiter(score)
-        except LookupError:
-            raise Refused(f"{found!r} is no encoding that we know; try utf-8 or cp1252") from None
+        self.facts = Facts("csv", encoding=found.name, guessed=found.guessed)
+        self.facts.delimiter = delimiter or self._announced() or self._delimiter(score)
         self.facts.format = "tsv" if self.facts.delimiter == "\t" else "csv"
 
     def rows(self) -> Iterator[Row]:
