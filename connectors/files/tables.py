@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,19 +10,23 @@ from itertools import islice
 from typing import IO, Final, NamedTuple, Protocol
 
 from connectors.errors import Refused
-from connectors.files import charsets
+from connectors.files import charsets, quotes
 from connectors.files.cells import unshield
 from connectors.files.headers import HEADER_SEARCHED
+from connectors.files.quotes import Cells
 
 MAX_COLUMNS: Final = 1_000
 """A table may have so many columns."""
+
+WHOLE: Final = -1
 
 Score = Callable[[Sequence[str]], int]
 """How much a row looks like a header."""
 
 
 class Row(NamedTuple):
-    """One row. number: as a spreadsheet counts, from 1. faults: {index of a cell: why it cannot be trusted}."""
+    """One row. number: as a spreadsheet counts, from 1. faults: {index of a cell, WHOLE of all: why it cannot be
+    trusted}."""
 
     number: int
     cells: list[str]
@@ -89,8 +92,8 @@ class CsvTable:
         """The rows, the line `sep=;` that Excel takes for an order included."""
         encoding = self.facts.encoding
         undecoded = _UNDECODED.format(encoding=encoding)
-        for number, cells in enumerate(self._records(self.facts.delimiter), 1):
-            faults = NO_FAULTS
+        for number, (cells, fault) in enumerate(self._records(self.facts.delimiter), 1):
+            faults = {WHOLE: fault} if fault else NO_FAULTS
             whole = "".join(cells)
             for at, cell in () if whole.isascii() and "'" not in whole else enumerate(cells):
                 if cell[:1] == "'":
@@ -101,17 +104,12 @@ class CsvTable:
                     faults = {**faults, at: undecoded}
             yield Row(number, cells, faults)
 
-    def _records(self, delimiter: str) -> Iterator[list[str]]:
+    def _records(self, delimiter: str) -> Iterator[Cells]:
         self._file.seek(0)
         errors = "surrogateescape" if self.facts.encoding.startswith("utf-8") else "replace"
         text = io.TextIOWrapper(self._file, self.facts.encoding, errors, newline="")
-        reader = csv.reader(text, delimiter=delimiter)
         try:
-            yield from reader
-        except csv.Error as error:
-            raise Refused(
-                f"line {reader.line_num} cannot be read ({error}); most likely a quotation mark is never closed"
-            ) from None
+            yield from quotes.records(text, delimiter)
         except UnicodeError as error:
             raise Refused(f"the file is not {self.facts.encoding}: {error}") from None
         finally:
@@ -120,8 +118,8 @@ class CsvTable:
 
     def _announced(self) -> str:
         """The delimiter that a first line `sep=;` tells."""
-        first = next(self._records("\0"), [""])
-        line = first[0] if first else ""
+        first = next(self._records("\0"), Cells([]))
+        line = first.cells[0] if first.cells else ""
         return line[4] if len(line) == 5 and line.lower().startswith("sep=") else ""
 
     def _delimiter(self, score: Score) -> str:
@@ -129,7 +127,7 @@ class CsvTable:
 
         def points(delimiter: str) -> tuple[int, int]:
             try:
-                head = list(islice(self._records(delimiter), HEADER_SEARCHED))
+                head = [one.cells for one in islice(self._records(delimiter), HEADER_SEARCHED)]
             except Refused:
                 return 0, 0
             widths = Counter(len(cells) for cells in head if len(cells) > 1)
