@@ -58,7 +58,7 @@ def import_file(
         settings["encoding"] = encoding
     if snapshot:
         settings["snapshot"] = True
-    _declare(app, connection, settings)
+    _declare(app, connection, settings | {"imported": app.store.clock().isoformat()})
     report = sync(app.world(progress), connection)
     with app.store.read() as unit:
         stored = connections.by_name(unit, connection)
@@ -76,10 +76,11 @@ def _declare(app: Application, name: str, settings: dict[str, Any]) -> None:
             connections.add(unit, **row, approve="auto", state="new")
         elif stored.system != SYSTEM:
             raise ValueError(f"{name} is the name of a {stored.system} connection; name the source: --as NAME")
-        elif stored.settings != settings:
-            # What was read with other settings is read again, even where the file is the same.
+        else:
             stand_still(app.world(), unit, name)
-            connections.update(unit, stored.id, settings=settings, cursor=None)
+            if stored.schedule:  # it is declared, and read again and again
+                settings = {key: value for key, value in settings.items() if key != "imported"}
+            connections.update(unit, stored.id, settings=settings)
 
 
 def export_file(app: Application, file: Path, format_: str | None, search: str, progress: Progress) -> Written:

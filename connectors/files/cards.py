@@ -35,6 +35,7 @@ class _Records:
         self._file = file
         self._seen: dict[str, str] = {}
         self.unnamed = 0
+        self.doubtful: frozenset[str] = frozenset()
 
     def _record(
         self, where: str, card: Card, uid: str = "", rev: str = "", blobs: Mapping[str, bytes] | None = None

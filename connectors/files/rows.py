@@ -148,19 +148,22 @@ class _Waiting:
 class Records:
     """The second reading: every row as a record, refused ones with their reason.
 
-    unnamed: refused rows so far that no id stands for, so that their absence later would say nothing.
+    unnamed: refused rows so far that no id stands for, so that their absence later would say nothing. doubtful: the
+    names in those that could not be read.
     """
 
     def __init__(self, table: Table, found: Survey) -> None:
         self._table, self._found = table, found
         self._consents = Consents(found.layout)
         self.unnamed = 0
+        self.doubtful: set[str] = set()
 
     def __iter__(self) -> Iterator[Record]:
         reader, identity = Reader(self._found.layout, self._found.orders), Identity(self._found.layout)
         repeated: dict[str, list[_Waiting]] = {}
         for row in _body(self._table, self._found):
             if fault := _fault(row, self._found.layout):
+                self.doubtful.add(identity.of(row.cells).name)
                 yield self._refused(row, fault)
                 continue
             who = identity.of(row.cells)
