@@ -101,6 +101,7 @@ def export(
     if json:
         show.as_json({"file": str(file), "people": written.contacts, "left_out": written.left_out})
         return
-    show.out.print(f"{written.contacts:,} people → {file}")
+    told = show.out if file.is_file() else show.err  # what reads a pipe gets the people only
+    told.print(f"{written.contacts:,} people → {file}")
     for what, number in sorted(written.left_out.items()):
-        show.warn(f"{what}: {number:,} people")
+        show.warn(f"{what}: {number:,} people", told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,27 @@ def test_a_declared_file_that_is_gone_is_a_failure_and_is_read_at_every_sync(des
     assert desk("sync").code == cli.OK and len(desk.people()) == 3
     file.unlink()
     assert desk("sync").code == cli.FAILED
+
+
+# --- where an export goes
+
+
+def test_a_pipe_gets_the_people_and_nothing_else(desk: Desk, tmp_path: Path) -> None:
+    file, pipe = tmp_path / "people.csv", tmp_path / "pipe.csv"
+    file.write_text("Name,Email\nBen Bax,b@x.test\n")
+    desk("import", file)
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    answer = desk("export", pipe)
+    reader.join(10)
+    assert answer.code == cli.OK and b"b@x.test" in got[0] and pipe.is_fifo()
+    assert "1 people" in answer.err and not answer.out
+    assert "1 people" in desk("export", tmp_path / "whole.csv").out
+
+
+def test_an_export_into_a_folder_that_is_not_there(desk: Desk, tmp_path: Path) -> None:
+    answer = desk("export", tmp_path / "none" / "people.csv")
+    assert answer.code == cli.BAD_INPUT and f"there is no folder {tmp_path / 'none'}" in answer.err
+    assert "Errno" not in answer.err
