@@ -12,7 +12,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from connectors.card import LINES, SLOT, Card, full_name, leaves
+from connectors.card import LINES, SLOT, Card, full_name, leaves, problem_id
 from connectors.contract import Context, Page, Record
 from connectors.errors import Refused, Unreachable
 from connectors.files import CONNECTOR, charsets
@@ -780,3 +780,24 @@ def test_inspection_is_json_and_counts(made: Bytes) -> None:
         "filled": 1,
     }
     assert report["fields"] == {"name": 1, "addresses": 1, "phones": 1, "emails": 1, "anniversaries": 1}
+
+
+def test_an_inspection_tells_of_cells_that_hold_something_else(made: Bytes) -> None:
+    text = b"Name,E-mail,Tel\nAda,not-an-email,020 7946 0018\nBen,b@example.org,ask his wife about it\nC,,\n"
+    report = inspect(made("a.csv", text))
+    assert report.suspicious == [
+        "E-mail: 1 cells hold no e-mail address; what they hold is kept as extra",
+        "Tel: 1 cells hold no phone number; what they hold is kept as extra",
+    ]
+
+
+def test_a_card_with_too_long_a_name_is_told_of_its_name(made: Bytes) -> None:
+    card = "BEGIN:VCARD\nVERSION:3.0\nFN:{0}\nN:{0};;;;\nEND:VCARD\n"
+    text = card.format("x" * 300_000) + card.format("y" * 300_000) + card.format("Ben")
+    long, other, ben = records(made("a.vcf", text.encode()))
+    assert ben.card and long.id != other.id
+    for record in (long, other):
+        assert record.refused and "name" in record.refused and "its id" not in record.refused
+        assert problem_id(record.id) is None
+    named = records(made("b.vcf", f"BEGIN:VCARD\nVERSION:3.0\nFN:{'ab ' * 300}\nEND:VCARD\n".encode()))
+    assert named[0].card and problem_id(named[0].id) is None, "what a card can hold is taken"
