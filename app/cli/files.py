@@ -62,13 +62,15 @@ def import_(
 def _readable(file: Path, json: bool) -> Iterator[None]:
     """A file that cannot be read at all is a wrong one; programs are told so where they read."""
     from app import show
+    from app.engine.world import Tally
     from connectors.errors import Refused, Unreachable
 
     try:
         yield
     except (Refused, Unreachable) as error:
         if json:
-            show.as_json({"file": str(file), "outcome": "failed", "message": str(error)})
+            failed = {"connection": None, "file": str(file), "outcome": "failed", "message": str(error)}
+            show.as_json(failed | Tally().as_json() | {"refused_rows": []})
         raise ValueError(str(error)) from None
 
 
