@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -14,9 +15,8 @@ from app.engine.run import Report, sync
 from app.engine.world import policy_json
 from app.store import connections, people, runs
 from connectors.card import Card
-from connectors.errors import Refused
 from connectors.files.export import Written, write_file
-from connectors.files.inspection import inspect
+from connectors.files.inspection import check, inspect
 from connectors.files.source import Format, Options
 
 SYSTEM = "files"
@@ -30,9 +30,9 @@ FORMATS: Final[dict[str, Format]] = {
 Progress = Callable[[str, str, int, int | None], None]
 
 
-def describe_file(file: Path, columns: Mapping[str, str]) -> dict[str, Any]:
-    """What an import of the file would make of it. Raises Refused."""
-    return inspect(file, Options(columns=columns)).as_json
+def describe_file(file: Path, columns: Mapping[str, str], *, encoding: str = "") -> dict[str, Any]:
+    """What an import of the file would make of it. Raises Refused or Unreachable where it cannot be read at all."""
+    return inspect(file, Options(columns=columns, encoding=encoding)).as_json
 
 
 def import_file(
@@ -42,24 +42,29 @@ def import_file(
     columns: Mapping[str, str],
     *,
     snapshot: bool = False,
+    encoding: str = "",
     progress: Progress,
 ) -> tuple[Report, list[dict[str, str]]]:
-    """Take in a file; the run's report, and the rows that were refused. Raises Refused where it is no such file."""
-    if not file.is_file():
-        raise Refused(f"{file} is no file")
+    """Take in a file; the run's report, and the rows that were refused.
+
+    Raises Refused or Unreachable where it cannot be read at all; then nothing has changed.
+    """
+    doubt = check(file, Options(columns=columns, encoding=encoding))
     connection = name or re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip("-") or "file"
     settings: dict[str, Any] = {"path": str(file.absolute())}
     if columns:
         settings["columns"] = dict(columns)
+    if encoding:
+        settings["encoding"] = encoding
     if snapshot:
         settings["snapshot"] = True
-    _declare(app, connection, settings)
+    _declare(app, connection, settings | {"imported": app.store.clock().isoformat()})
     report = sync(app.world(progress), connection)
     with app.store.read() as unit:
         stored = connections.by_name(unit, connection)
         assert stored is not None
         refused = [{"row": r.remote_id, "reason": r.reason} for r in runs.refusals(unit, stored.id)]
-    return report, refused
+    return replace(report, message=report.message or doubt or None), refused
 
 
 def _declare(app: Application, name: str, settings: dict[str, Any]) -> None:
@@ -71,10 +76,11 @@ def _declare(app: Application, name: str, settings: dict[str, Any]) -> None:
             connections.add(unit, **row, approve="auto", state="new")
         elif stored.system != SYSTEM:
             raise ValueError(f"{name} is the name of a {stored.system} connection; name the source: --as NAME")
-        elif stored.settings != settings:
-            # What was read with other settings is read again, even where the file is the same.
+        else:
             stand_still(app.world(), unit, name)
-            connections.update(unit, stored.id, settings=settings, cursor=None)
+            if stored.schedule:  # it is declared, and read again and again
+                settings = {key: value for key, value in settings.items() if key != "imported"}
+            connections.update(unit, stored.id, settings=settings)
 
 
 def export_file(app: Application, file: Path, format_: str | None, search: str, progress: Progress) -> Written:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from app.cli.common import Json, acting, app, leave, verdict
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command("import")
@@ -21,6 +20,9 @@ def import_(
     ] = False,
     name: Annotated[str | None, typer.Option("--as", help="Name of the source; by default, of the file.")] = None,
     column: Annotated[list[str] | None, typer.Option("--column", help='"HEADER=PLACE": what a column is.')] = None,
+    encoding: Annotated[
+        str, typer.Option("--encoding", help="Of a text file: utf-8, cp1252, cp932 …; by default, found out.")
+    ] = "",
     snapshot: Annotated[
         bool, typer.Option("--snapshot", help="The file is everybody: who is missing was deleted.")
     ] = False,
@@ -32,11 +34,18 @@ def import_(
 
     columns = _columns(column or [])
     if dry_run:
-        inspection = describe_file(file, columns)
+        with _readable(file, json):
+            inspection = describe_file(file, columns, encoding=encoding)
         show.as_json(inspection) if json else show.inspection(inspection)
         return
-    with acting("run_import", f"connections/{name}", snapshot=snapshot) as application, show.progress(json) as tell:
-        report, refusals = import_file(application, file, name, columns, snapshot=snapshot, progress=tell)
+    with (
+        acting("run_import", f"connections/{name}", snapshot=snapshot) as application,
+        show.progress(json) as tell,
+        _readable(file, json),
+    ):
+        report, refusals = import_file(
+            application, file, name, columns, snapshot=snapshot, encoding=encoding, progress=tell
+        )
     if json:
         show.as_json(
             {"connection": report.connection, "outcome": report.outcome, "message": report.message}
@@ -47,6 +56,22 @@ def import_(
         show.reports([report])
         show.refusals(refusals)
     leave(verdict([report]))
+
+
+@contextmanager
+def _readable(file: Path, json: bool) -> Iterator[None]:
+    """A file that cannot be read at all is a wrong one; programs are told so where they read."""
+    from app import show
+    from app.engine.world import Tally
+    from connectors.errors import Refused, Unreachable
+
+    try:
+        yield
+    except (Refused, Unreachable) as error:
+        if json:
+            failed = {"connection": None, "file": str(file), "outcome": "failed", "message": str(error)}
+            show.as_json(failed | Tally().as_json() | {"refused_rows": []})
+        raise ValueError(str(error)) from None
 
 
 def _columns(given: list[str]) -> dict[str, str]:
@@ -78,6 +103,7 @@ def export(
     if json:
         show.as_json({"file": str(file), "people": written.contacts, "left_out": written.left_out})
         return
-    show.out.print(f"{written.contacts:,} people → {file}")
+    told = show.out if file.is_file() else show.err  # what reads a pipe gets the people only
+    told.print(f"{written.contacts:,} people → {file}")
     for what, number in sorted(written.left_out.items()):
-        show.warn(f"{what}: {number:,} people")
+        show.warn(f"{what}: {number:,} people", told)

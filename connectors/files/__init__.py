@@ -15,7 +15,7 @@ card is not dropped but kept in it under `concord:column:<header>`, consent colu
 
 Limits: 1 GB a file, 1,000 columns, cells of 131,072 characters, workbooks that unpack to 512 MB; .xls, .ods, .xlsb,
 macros and passwords are refused with what to do. An edited key (a new e-mail address in a row without sync_id) is a new
-record id; the engine recognises the person by the other facts.
+record id; the record is followed to it where its name is the only one of its kind (edits.py).
 
 Sources: spreadsheets, linkedin, mailchimp and jscontact notes.
 """

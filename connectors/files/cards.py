@@ -10,7 +10,7 @@ from io import BufferedReader
 from typing import Any, Final
 
 from connectors import vcard
-from connectors.card import MAX_PHOTO, Card, digest, problem
+from connectors.card import MAX_ID, MAX_PHOTO, Card, digest, problem
 from connectors.contract import Record
 from connectors.errors import Refused
 from connectors.files.identity import who
@@ -35,6 +35,7 @@ class _Records:
         self._file = file
         self._seen: dict[str, str] = {}
         self.unnamed = 0
+        self.doubtful: frozenset[str] = frozenset()
 
     def _record(
         self, where: str, card: Card, uid: str = "", rev: str = "", blobs: Mapping[str, bytes] | None = None
@@ -45,7 +46,7 @@ class _Records:
         if not found.natural:
             return self._refused(where, NOBODY, uid)
         version = digest(card)
-        ident = uid or f"{found.natural}#{found.name}"
+        ident = uid or _within_bounds(f"{found.natural}#{found.name}")
         known = self._seen.setdefault(ident, "")
         if known == version:
             return None
@@ -61,6 +62,11 @@ class _Records:
     def _refused(self, where: str, reason: str, ident: str = "") -> Record:
         self.unnamed += not ident
         return Record(ident or UNNAMED + digest({"where": where, "why": reason}), None, refused=f"{where}: {reason}")
+
+
+def _within_bounds(ident: str) -> str:
+    """An id that we made of what is in a card: what is too long there is not the id."""
+    return ident if len(ident) <= MAX_ID else f"{ident[:150]}~{digest({'id': ident})}"
 
 
 class VCards(_Records):

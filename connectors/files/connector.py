@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -14,6 +17,7 @@ from connectors.card import SLOT, VALUE, Card, Leaves, card_of, leaves
 from connectors.contract import Account, Capabilities, Context, Outcome, Page, Push, Record, Settings, batched
 from connectors.errors import Refused
 from connectors.files.cards import JsCards, VCards
+from connectors.files.edits import Roll, moved, pack, unpack
 from connectors.files.headers import place
 from connectors.files.rows import Records, survey
 from connectors.files.source import Format, Options, Source
@@ -21,7 +25,7 @@ from connectors.files.source import Format, Options, Source
 PAGE: Final = 500
 """Records a page."""
 
-READING: Final = 1
+READING: Final = 2
 """Raised when the same bytes give other cards, so that files are read again."""
 
 FIELDS: Final = frozenset({*VALUE, "kind", "name", "keywords"})
@@ -32,7 +36,7 @@ class FileSettings(Settings):
 
     # The same source comes from another folder each time; who a row is, is told by what is in it.
     tuning: ClassVar[frozenset[str]] = frozenset(
-        {"path", "format", "region", "sheet", "columns", "delimiter", "encoding", "snapshot"}
+        {"path", "format", "region", "sheet", "columns", "delimiter", "encoding", "snapshot", "imported"}
     )
 
     path: str = Field(description="The file: CSV, TSV, XLSX, vCard (.vcf) or JSContact (.json).")
@@ -46,8 +50,11 @@ class FileSettings(Settings):
         description='What columns are, where their headers do not tell: {"Kontakt 2": "phones/work"}.',
     )
     delimiter: str = Field("", max_length=1, description="Between the cells of a text file, where it is not found out.")
-    encoding: str = Field("", description="Of a text file, where it is not found out (utf-8, cp1252, mac_roman, …).")
+    encoding: str = Field("", description="Of a text file, where it is not found out (utf-8, cp1252, cp932, …).")
     snapshot: bool = Field(False, description="The file always names everybody: who is no longer in it is deleted.")
+    imported: str = Field(
+        "", description="When `concord import` took it in: it is read then, not at every sync, and may be gone since."
+    )
 
     @field_validator("columns")
     @classmethod
@@ -85,6 +92,8 @@ class Files:
 
     def check(self) -> Account:
         """Open the file and find out what it is. Raises Refused or Unreachable."""
+        if when := self._settings.imported[:10]:
+            return Account(f"{self._path.name} (imported {when})", ["it is read when it is imported, and may be gone"])
         with Source(self._path) as source:
             kind = self._settings.format or source.sniff()
             notes = ["a file is only read; edits made elsewhere do not go into it"]
@@ -101,25 +110,45 @@ class Files:
     def changes(self, cursor: Any | None) -> Iterator[Page]:
         """Every contact of the file, if it is not the one that the cursor stands for.
 
-        The cursor comes with the last page: a run that breaks off reads the file again. The last page is `complete` for
-        a snapshot, unless a row was refused that nobody can tell the owner of: its absence would look like a deletion.
+        The cursor remembers who was in it, so that a row is followed whose id was edited. It comes with the last page:
+        a run that breaks off reads the file again. The last page is `complete` for a snapshot, unless a row was refused
+        that nobody can tell the owner of: its absence would look like a deletion.
+
+        What was imported is read at the import, and then no more.
         """
+        known = cursor or {}
+        imported = {"imported": self._settings.imported}
+        if self._settings.imported and (imported.items() <= known.items() or not self._path.exists()):
+            return
         with Source(self._path) as source:
             here = {"sha256": source.sha256(), "reading": self._reading()}
-            if cursor == here:
+            if here.items() <= known.items():
+                if not imported.items() <= known.items():
+                    yield Page(cursor=known | imported)
                 return
-            records = self._records(source)
-            pages = batched(records, PAGE)
+            former = self._moved(source, known.get("rows", ""))
+            records, roll = self._records(source), Roll()
+            pages = batched(map(partial(_followed, former), roll.noting(records)), PAGE)
             last: list[Record] = next(pages, [])
             for page in pages:
                 yield Page(last)
                 last = page
             source.unchanged()
-            yield Page(last, cursor=here, complete=self._settings.snapshot and not records.unnamed)
+            rows = {"rows": pack(roll.editable(records.doubtful))}
+            complete = self._settings.snapshot and not records.unnamed
+            yield Page(last, cursor=here | imported | rows, complete=complete)
+
+    def _moved(self, source: Source, rows: str) -> dict[str, str]:
+        """{id: former id} of the rows whose id was edited since."""
+        if not rows:
+            return {}
+        records, roll = self._records(source), Roll()
+        deque(roll.noting(records), 0)
+        return moved(unpack(rows), roll.editable(records.doubtful), roll.names)
 
     def _reading(self) -> str:
         """The fingerprint of all that decides, beside the bytes, what is read."""
-        said = self._settings.model_dump(mode="json", exclude={"path", "region", "snapshot"})
+        said = self._settings.model_dump(mode="json", exclude={"path", "region", "imported"})
         return hashlib.sha256(orjson.dumps([READING, said], option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     def _records(self, source: Source) -> Records | VCards | JsCards:
@@ -154,6 +183,10 @@ class Files:
 
     def close(self) -> None:
         """Nothing is held open between calls."""
+
+
+def _followed(former: Mapping[str, str], record: Record) -> Record:
+    return replace(record, aliases=(former[record.id],)) if record.id in former else record
 
 
 def open_files(settings: FileSettings, context: Context) -> Files:

@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,24 +55,43 @@ def write_file(
 ) -> Written:
     """Write contacts to a file or a binary stream, one after the other.
 
-    A file appears under its name only when it is whole; one that stood there before stays until then.
+    A file appears under its name only when it is whole; one that stood there before stays until then. A link stays one:
+    what it leads to is written. What is no file (a pipe, a terminal) is written to as it is.
     blob: gives the bytes of a photo by its uri.
     """
     write = {"vcard": _vcards, "csv": _csv, "xlsx": _xlsx, "jscontact": _jscontact}[kind]
     if not isinstance(target, Path | str):
         return write(target, people, blob)
     path = Path(target)
-    handle, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the file in it")
+    if path.exists() and not path.is_file():
+        with path.open("wb") as pipe:
+            return write(pipe, people, blob)
+    with _appearing(Path(os.path.realpath(path))) as file:
+        return write(file, people, blob)
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file beside this one, that takes its place once it is whole."""
+    try:
+        handle, made = tempfile.mkstemp(prefix=".export.", dir=path.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"there is no folder {path.parent}; make it first, or choose another") from None
+    except PermissionError:
+        raise PermissionError(f"you may not write into the folder {path.parent}; choose another") from None
+    except OSError as error:
+        raise OSError(f"nothing can be written into the folder {path.parent}: {error.strerror}") from None
     try:
         with os.fdopen(handle, "wb") as file:
-            written = write(file, people, blob)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(made, path)  # noqa: PTH105 - the name is text
     except BaseException:
         Path(made).unlink(missing_ok=True)
         raise
-    return written
 
 
 def _vcards(file: IO[bytes], people: Iterable[Contact], blob: Blob) -> Written:

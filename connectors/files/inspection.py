@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Final
 from connectors.card import VALUE
 from connectors.files.cards import JsCards, VCards
 from connectors.files.consents import Consents
-from connectors.files.headers import Column
+from connectors.files.headers import EXTRA, Column
 from connectors.files.rows import Records, Survey, survey
 from connectors.files.source import Options, Source
 from connectors.files.tables import Table
@@ -86,6 +86,20 @@ def inspect(path: Path | str, options: Options | None = None) -> Inspection:
         return found
 
 
+def check(path: Path, options: Options) -> str:
+    """Read a file as far as it takes to know that it can be read at all; what a person should know who takes it in, or
+    "". Raises Refused or Unreachable."""
+    with Source(path) as source:
+        kind = options.format or source.sniff()
+        if kind == "jscontact":
+            deque(JsCards(source.file), 0)
+        if kind in ("vcard", "jscontact"):
+            return ""
+        table = source.table(options, kind)
+        survey(table, options.columns or {})
+        return table.facts.doubt
+
+
 def _table(found: Inspection, table: Table, options: Options) -> None:
     seen = survey(table, options.columns or {})
     facts = table.facts
@@ -97,11 +111,12 @@ def _table(found: Inspection, table: Table, options: Options) -> None:
         if row.number > seen.header_row:
             for report, text in zip(found.columns, row.cells, strict=False):
                 _sample(report, text)
-    _count(found, Records(table, seen))
+    kept = _count(found, Records(table, seen))
     found.notes += facts.notes
     headers = {column.index: column for column in seen.layout.columns}
     found.dates = [f"{headers[index].header}: {why}" for index, why in seen.unsure.items()]
-    found.suspicious = list(_suspicious(table, headers))
+    found.suspicious = [*filter(None, [facts.doubt]), *_suspicious(table, headers)]
+    found.suspicious += _misplaced(kept, seen)
     doubled = len(seen.repeated)
     if doubled:
         found.suspicious.append(f"{doubled:,} people stand in several rows (same key, same name)")
@@ -144,8 +159,21 @@ def _suspicious(table: Table, headers: dict[int, Column]) -> Iterator[str]:
             yield f"{column.header}: {count:,} numbers are taken as their format shows them (leading zeros)"
 
 
-def _count(found: Inspection, records: Records | VCards | JsCards) -> None:
+_MEANT: Final = {"emails": "e-mail address", "phones": "phone number"}
+
+
+def _misplaced(kept: Counter[str], seen: Survey) -> Iterator[str]:
+    """Cells that do not hold what their column is for."""
+    for column in seen.layout.columns:
+        meant, count = _MEANT.get(column.place.field), kept[EXTRA + column.header]
+        if meant and count:
+            yield f"{column.header}: {count:,} cells hold no {meant}; what they hold is kept as extra"
+
+
+def _count(found: Inspection, records: Records | VCards | JsCards) -> Counter[str]:
+    """Count what comes of the records; how many have each column that is only kept."""
     fields: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
     for record in records:
         if record.refused:
             found.refused_count += 1
@@ -156,4 +184,6 @@ def _count(found: Inspection, records: Records | VCards | JsCards) -> None:
         else:
             found.contacts += 1
             fields.update(field for field in record.card if field in VALUE or field in ("name", "keywords"))
+            kept.update(field for field in record.card if field.startswith(EXTRA))
     found.fields = dict(fields)
+    return kept

@@ -18,7 +18,7 @@ from connectors.files.consents import Consents
 from connectors.files.headers import HEADER_SEARCHED, SYNC, Layout
 from connectors.files.identity import Identity, Who, merged
 from connectors.files.mapping import Reader
-from connectors.files.tables import MAX_COLUMNS, Row, Table, looks_empty
+from connectors.files.tables import MAX_COLUMNS, WHOLE, Row, Table, looks_empty
 
 UNNAMED: Final = "row:"
 """Begins the id of a refused row that we cannot recognise again once it is edited."""
@@ -127,6 +127,8 @@ def _decide(found: Survey, index: int, first: int, second: int, total: int) -> N
 def _fault(row: Row, layout: Layout) -> str:
     """Why a row cannot be read; "" where it can."""
     width = len(layout.columns)
+    if whole := row.faults.get(WHOLE):
+        return whole
     if len(row.cells) > width and any(cell.strip() for cell in row.cells[width:]):
         return f"has {len(row.cells):,} cells under {width:,} headers; is text with a delimiter not in quotation marks?"
     for index, why in row.faults.items():
@@ -146,19 +148,22 @@ class _Waiting:
 class Records:
     """The second reading: every row as a record, refused ones with their reason.
 
-    unnamed: refused rows so far that no id stands for, so that their absence later would say nothing.
+    unnamed: refused rows so far that no id stands for, so that their absence later would say nothing. doubtful: the
+    names in those that could not be read.
     """
 
     def __init__(self, table: Table, found: Survey) -> None:
         self._table, self._found = table, found
         self._consents = Consents(found.layout)
         self.unnamed = 0
+        self.doubtful: set[str] = set()
 
     def __iter__(self) -> Iterator[Record]:
         reader, identity = Reader(self._found.layout, self._found.orders), Identity(self._found.layout)
         repeated: dict[str, list[_Waiting]] = {}
         for row in _body(self._table, self._found):
             if fault := _fault(row, self._found.layout):
+                self.doubtful.add(identity.of(row.cells).name)
                 yield self._refused(row, fault)
                 continue
             who = identity.of(row.cells)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,19 +10,23 @@ from itertools import islice
 from typing import IO, Final, NamedTuple, Protocol
 
 from connectors.errors import Refused
-from connectors.files import charsets
+from connectors.files import charsets, quotes
 from connectors.files.cells import unshield
 from connectors.files.headers import HEADER_SEARCHED
+from connectors.files.quotes import Cells
 
 MAX_COLUMNS: Final = 1_000
 """A table may have so many columns."""
+
+WHOLE: Final = -1
 
 Score = Callable[[Sequence[str]], int]
 """How much a row looks like a header."""
 
 
 class Row(NamedTuple):
-    """One row. number: as a spreadsheet counts, from 1. faults: {index of a cell: why it cannot be trusted}."""
+    """One row. number: as a spreadsheet counts, from 1. faults: {index of a cell, WHOLE of all: why it cannot be
+    trusted}."""
 
     number: int
     cells: list[str]
@@ -32,15 +35,27 @@ class Row(NamedTuple):
 
 @dataclass
 class Facts:
-    """What is to be told about a table. odd: {(what, index of the column): cells}, complete once it was read."""
+    """What is to be told about a table. guessed: its bytes do not prove the encoding. odd: {(what, index of the
+    column): cells}, complete once it was read."""
 
     format: str
     encoding: str = ""
+    guessed: bool = False
     delimiter: str = ""
     sheet: str = ""
     other_sheets: Sequence[str] = ()
     odd: Counter[tuple[str, int]] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def doubt(self) -> str:
+        """What a person should know who sees odd letters; "" where the encoding is sure."""
+        if not self.guessed:
+            return ""
+        return (
+            f"the file does not tell its encoding; {self.encoding} is a guess. If letters look wrong, import it again "
+            "with the right one (--encoding NAME, such as cp1252, cp1251 or cp932), or save it as CSV UTF-8"
+        )
 
 
 class Table(Protocol):
@@ -65,24 +80,20 @@ class CsvTable:
     """
 
     def __init__(self, file: IO[bytes], score: Score, encoding: str = "", delimiter: str = "") -> None:
-        found = encoding or charsets.detect(file)
+        found = charsets.Charset(charsets.known(encoding)) if encoding else charsets.detect(file)
         if not found:
             raise Refused("this is not a text file; export the contacts as CSV, XLSX, vCard or JSON")
         self._file = file
-        self.facts = Facts("csv", encoding=found)
-        self._first = 0
-        try:
-            self.facts.delimiter = delimiter or self._announced() or self._delimiter(score)
-        except LookupError:
-            raise Refused(f"{found!r} is no encoding that we know; try utf-8 or cp1252") from None
+        self.facts = Facts("csv", encoding=found.name, guessed=found.guessed)
+        self.facts.delimiter = delimiter or self._announced() or self._delimiter(score)
         self.facts.format = "tsv" if self.facts.delimiter == "\t" else "csv"
 
     def rows(self) -> Iterator[Row]:
         """The rows, the line `sep=;` that Excel takes for an order included."""
         encoding = self.facts.encoding
         undecoded = _UNDECODED.format(encoding=encoding)
-        for number, cells in enumerate(self._records(self.facts.delimiter), 1):
-            faults = NO_FAULTS
+        for number, (cells, fault) in enumerate(self._records(self.facts.delimiter), 1):
+            faults = {WHOLE: fault} if fault else NO_FAULTS
             whole = "".join(cells)
             for at, cell in () if whole.isascii() and "'" not in whole else enumerate(cells):
                 if cell[:1] == "'":
@@ -93,17 +104,12 @@ class CsvTable:
                     faults = {**faults, at: undecoded}
             yield Row(number, cells, faults)
 
-    def _records(self, delimiter: str) -> Iterator[list[str]]:
+    def _records(self, delimiter: str) -> Iterator[Cells]:
         self._file.seek(0)
         errors = "surrogateescape" if self.facts.encoding.startswith("utf-8") else "replace"
         text = io.TextIOWrapper(self._file, self.facts.encoding, errors, newline="")
-        reader = csv.reader(text, delimiter=delimiter)
         try:
-            yield from reader
-        except csv.Error as error:
-            raise Refused(
-                f"line {reader.line_num} cannot be read ({error}); most likely a quotation mark is never closed"
-            ) from None
+            yield from quotes.records(text, delimiter)
         except UnicodeError as error:
             raise Refused(f"the file is not {self.facts.encoding}: {error}") from None
         finally:
@@ -112,8 +118,8 @@ class CsvTable:
 
     def _announced(self) -> str:
         """The delimiter that a first line `sep=;` tells."""
-        first = next(self._records("\0"), [""])
-        line = first[0] if first else ""
+        first = next(self._records("\0"), Cells([]))
+        line = first.cells[0] if first.cells else ""
         return line[4] if len(line) == 5 and line.lower().startswith("sep=") else ""
 
     def _delimiter(self, score: Score) -> str:
@@ -121,7 +127,7 @@ class CsvTable:
 
         def points(delimiter: str) -> tuple[int, int]:
             try:
-                head = list(islice(self._records(delimiter), HEADER_SEARCHED))
+                head = [one.cells for one in islice(self._records(delimiter), HEADER_SEARCHED)]
             except Refused:
                 return 0, 0
             widths = Counter(len(cells) for cells in head if len(cells) > 1)

@@ -12,7 +12,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from connectors.card import LINES, SLOT, Card, full_name, leaves
+from connectors.card import LINES, SLOT, Card, full_name, leaves, problem_id
 from connectors.contract import Context, Page, Record
 from connectors.errors import Refused, Unreachable
 from connectors.files import CONNECTOR, charsets
@@ -289,7 +289,8 @@ def test_encoding_is_told_by_the_words_where_several_fit() -> None:
         ("Łódź, Stanisław Górski, Życki, błąd", "cp1250"),
         ("“Ada” – the café", "cp1252"),
     ]:
-        assert charsets.detect(io.BytesIO(("Name,City\n" + text).encode(encoding))) == encoding
+        found = charsets.detect(io.BytesIO(("Name,City\n" + text).encode(encoding)))
+        assert found == (encoding, True)
 
 
 def test_an_encoding_or_delimiter_that_is_given_wins(made: Bytes) -> None:
@@ -680,7 +681,6 @@ def test_files_that_are_no_contacts_say_what_to_do(made: Bytes) -> None:
         ("a.csv", bytes(range(256)) * 40, "not a text file"),
         ("a.xlsx", b"PK\x03\x04 not a zip at all", "damaged"),
         ("a.csv", b"alpha,beta\n1,2\n", "no header row is found"),
-        ("a.csv", b'Name,Email\n"never closed,x@example.org\n' + b"y" * 140_000, "quotation mark is never closed"),
         ("a.csv", b"Name" + b",Email" * 10_000 + b"\nAda\n", "has 10,001 columns"),
         ("a.html", b"<html><table>", "is a web page"),
         ("a.json", b'{"@type": "Card", ', "is no JSContact"),
@@ -780,3 +780,24 @@ def test_inspection_is_json_and_counts(made: Bytes) -> None:
         "filled": 1,
     }
     assert report["fields"] == {"name": 1, "addresses": 1, "phones": 1, "emails": 1, "anniversaries": 1}
+
+
+def test_an_inspection_tells_of_cells_that_hold_something_else(made: Bytes) -> None:
+    text = b"Name,E-mail,Tel\nAda,not-an-email,020 7946 0018\nBen,b@example.org,ask his wife about it\nC,,\n"
+    report = inspect(made("a.csv", text))
+    assert report.suspicious == [
+        "E-mail: 1 cells hold no e-mail address; what they hold is kept as extra",
+        "Tel: 1 cells hold no phone number; what they hold is kept as extra",
+    ]
+
+
+def test_a_card_with_too_long_a_name_is_told_of_its_name(made: Bytes) -> None:
+    card = "BEGIN:VCARD\nVERSION:3.0\nFN:{0}\nN:{0};;;;\nEND:VCARD\n"
+    text = card.format("x" * 300_000) + card.format("y" * 300_000) + card.format("Ben")
+    long, other, ben = records(made("a.vcf", text.encode()))
+    assert ben.card and long.id != other.id
+    for record in (long, other):
+        assert record.refused and "name" in record.refused and "its id" not in record.refused
+        assert problem_id(record.id) is None
+    named = records(made("b.vcf", f"BEGIN:VCARD\nVERSION:3.0\nFN:{'ab ' * 300}\nEND:VCARD\n".encode()))
+    assert named[0].card and problem_id(named[0].id) is None, "what a card can hold is taken"
