@@ -208,22 +208,25 @@ class FilesOnDisk:
     def __init__(self, application: Application) -> None:
         self._app = application
 
-    def inspect(self, file: Path, columns: Mapping[str, str]) -> dict[str, Any]:
-        return filing.describe_file(file, columns)
+    def inspect(self, file: Path, columns: Mapping[str, str], encoding: str) -> dict[str, Any]:
+        return filing.describe_file(file, columns, encoding=encoding)
 
     def take(
-        self, file: Path, name: str, columns: Mapping[str, str], snapshot: bool
+        self, file: Path, name: str, columns: Mapping[str, str], snapshot: bool, encoding: str
     ) -> tuple[Report, list[dict[str, str]]]:
         with self._app.store.read() as unit:
             stored = connections.by_name(unit, name)
         if stored is not None and stored.system != filing.SYSTEM:
             raise Taken(f"{name} is the name of a {stored.system} connection; choose another one for the source")
-        filing.describe_file(file, columns)  # what cannot be read must not take the place of what could
+        filing.describe_file(
+            file, columns, encoding=encoding
+        )  # what cannot be read must not take the place of what could
         kept = self._app.settings.home / UPLOADS / f"{name}{file.suffix}"
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file.chmod(0o600)
         file.replace(kept)
-        return filing.import_file(self._app, kept, name, columns, snapshot=snapshot, progress=_silent)
+        options: dict[str, Any] = {"snapshot": snapshot, "encoding": encoding}
+        return filing.import_file(self._app, kept, name, columns, **options, progress=_silent)
 
     def write(self, file: Path, format_: str, search: str) -> Written:
         return filing.export_file(self._app, file, format_, search, _silent)

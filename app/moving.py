@@ -71,7 +71,7 @@ def backup(application: Application, file: Path, *, replace: bool = False) -> in
     """
     if file.exists() and not replace:
         raise FileExistsError(f"{file} is there already; choose another name, or say --replace")
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _draft(file) as draft:
         if application.settings.database_file is not None:
             copying.snapshot(application.store, draft)
@@ -104,7 +104,7 @@ def restore(settings: Settings, file: Path, *, replace: bool = False) -> Restore
     if not file.is_file():
         raise FileNotFoundError(f"there is no backup at {file}")
     home = settings.database_file.parent if settings.database_file else settings.home
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=home, prefix="restore-") as folder:
         draft = Path(folder) / "concord.db"
         shutil.copyfile(file, draft)  # the backup itself is not brought up to date
@@ -198,7 +198,7 @@ def at(settings: Settings, url: str) -> Settings:
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Store]:
     if settings.database_file is not None:
-        settings.database_file.parent.mkdir(parents=True, exist_ok=True)
+        settings.database_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = Store(settings.database_url, lambda: datetime.now(UTC))
     try:
         migrations.upgrade(store.engine)
@@ -243,7 +243,7 @@ def _take_key_along(source: Settings, target: Settings) -> Path | None:
             f"{target.key_file} holds another key than {source.key_file}; put that in its place, for it fits the "
             "credentials that were copied"
         )
-    target.key_file.parent.mkdir(parents=True, exist_ok=True)
+    target.key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(target.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(source.key_file.read_bytes())
     return target.key_file

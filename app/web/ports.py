@@ -135,12 +135,12 @@ class Consents(Protocol):
 class Files(Protocol):
     """Files in and out."""
 
-    def inspect(self, file: Path, columns: Mapping[str, str]) -> dict[str, Any]:
-        """What an import would make of the file. Raises errors.Refused."""
+    def inspect(self, file: Path, columns: Mapping[str, str], encoding: str) -> dict[str, Any]:
+        """What an import would make of the file. encoding: "" to find out. Raises errors.Refused."""
         ...
 
     def take(
-        self, file: Path, name: str, columns: Mapping[str, str], snapshot: bool
+        self, file: Path, name: str, columns: Mapping[str, str], snapshot: bool, encoding: str
     ) -> tuple[Report, list[dict[str, str]]]:
         """Take the file in as the source of that name, and keep it. Raises errors.Refused, Busy, ValueError."""
         ...

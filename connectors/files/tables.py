@@ -54,7 +54,7 @@ class Facts:
             return ""
         return (
             f"the file does not tell its encoding; {self.encoding} is a guess. If letters look wrong, import it again "
-            "with the right one (--encoding NAME, such as cp1252, cp1251 or cp932), or save it as CSV UTF-8"
+            "with the right encoding (such as cp1252, cp1251 or cp932), or save it as CSV UTF-8"
         )
 
 

@@ -392,6 +392,13 @@ def test_a_file_is_looked_at_then_taken(office: Office) -> None:
     assert exported.status_code == 200
     assert b"bob@example.com" in exported.content and b"ann@example.com" not in exported.content
     assert [p.name for p in (office.home / "uploads").iterdir()] == ["list.csv"]
+    sjis = {"file": ("people.csv", "name,email\n山田,taro@x.test\n".encode("cp932"))}
+    odd = office("POST", "/v1/imports/inspection", files=sjis, data={"encoding": "cp1252"}).json()
+    right = office("POST", "/v1/imports/inspection", files=sjis, data={"encoding": "cp932"}).json()
+    assert odd["columns"][0]["samples"] != right["columns"][0]["samples"] == ["山田"]
+    nonsense = office("POST", "/v1/imports/inspection", files=sjis, data={"encoding": "nonsense"})
+    assert nonsense.status_code == 422
+    assert "no encoding that we know" in nonsense.text
     bad = office("POST", "/v1/imports", files={"file": ("people.exe", CSV)}, data={"name": "x"})
     assert bad.status_code == 422
     assert office("POST", "/v1/imports", files={"file": ("x.xlsx", b"nonsense")}, data={"name": "x"}).status_code == 422

@@ -37,14 +37,17 @@ Columns = Annotated[
         examples=['{"Handy": "phones/mobile"}'],
     ),
 ]
+Encoding = Annotated[
+    str, Form(max_length=40, description="Of a text file; by default, found out.", examples=["cp1252"])
+]
 
 
 @router.post("/v1/imports/inspection", **rule("imports:write", recorded=False), responses=responses(401, 403, 413, 422))
-def inspect_import(here: Here, file: Upload, columns: Columns = "{}") -> dict[str, Any]:
+def inspect_import(here: Here, file: Upload, columns: Columns = "{}", encoding: Encoding = "") -> dict[str, Any]:
     """See what an import would make of a file: its columns, its problems. Nothing is stored."""
     chosen = _columns(columns)
     with _kept(here.uploads, file) as path:
-        return here.files.inspect(path, chosen)
+        return here.files.inspect(path, chosen, encoding)
 
 
 class RefusedRow(BaseModel):
@@ -73,13 +76,14 @@ def run_import(
         str, Form(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the source.")
     ],
     columns: Columns = "{}",
+    encoding: Encoding = "",
     snapshot: Annotated[bool, Form(description="The file is everybody: who is missing was deleted.")] = False,
 ) -> Imported:
     """Take people in from a file. The same file again changes nothing; an edited one brings its edits."""
     note.target, note.detail = f"connections/{name}", {"snapshot": snapshot}
     chosen = _columns(columns)
     with _kept(here.uploads, file) as path:
-        report, refused = here.files.take(path, name, chosen, snapshot)
+        report, refused = here.files.take(path, name, chosen, snapshot, encoding)
     rows = [RefusedRow(row=row["row"], reason=row["reason"]) for row in refused]
     return Imported(
         connection=report.connection,
