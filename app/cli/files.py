@@ -34,14 +34,14 @@ def import_(
 
     columns = _columns(column or [])
     if dry_run:
-        with _readable(file, json):
+        with _readable():
             inspection = describe_file(file, columns, encoding=encoding)
         show.as_json(inspection) if json else show.inspection(inspection)
         return
     with (
         acting("run_import", f"connections/{name}", snapshot=snapshot) as application,
         show.progress(json) as tell,
-        _readable(file, json),
+        _readable(),
     ):
         report, refusals = import_file(
             application, file, name, columns, snapshot=snapshot, encoding=encoding, progress=tell
@@ -59,18 +59,13 @@ def import_(
 
 
 @contextmanager
-def _readable(file: Path, json: bool) -> Iterator[None]:
-    """A file that cannot be read at all is a wrong one; programs are told so where they read."""
-    from app import show
-    from app.engine.world import Tally
+def _readable() -> Iterator[None]:
+    """A file that cannot be read at all is a wrong one."""
     from connectors.errors import Refused, Unreachable
 
     try:
         yield
     except (Refused, Unreachable) as error:
-        if json:
-            failed = {"connection": None, "file": str(file), "outcome": "failed", "message": str(error)}
-            show.as_json(failed | Tally().as_json() | {"refused_rows": []})
         raise ValueError(str(error)) from None
 
 

@@ -53,8 +53,8 @@ class Facts:
         if not self.guessed:
             return ""
         return (
-            f"the file does not tell its encoding; {self.encoding} is a guess. If letters look wrong, import it again "
-            "with the right encoding (such as cp1252, cp1251 or cp932), or save it as CSV UTF-8"
+            f"the file does not tell its encoding; {self.encoding} is a guess. If letters look odd, import it again "
+            "with the right one (--encoding NAME at a terminal: cp1252, cp1251 or cp932, say), or save it as CSV UTF-8"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app import cli
+from app import cli, secrets
 from connectors import registry
 from connectors.sandbox import running
 
@@ -38,6 +38,7 @@ class Desk:
         self._patch, self._capture, self.home = monkeypatch, capsys, home
         monkeypatch.setenv("CONCORD_HOME", str(home))
         monkeypatch.setenv("CONCORD_LOG_LEVEL", "error")
+        monkeypatch.setattr(secrets, "_held", set())  # those of other tests may be words that we use
         self.sandboxes: dict[str, Any] = {}
         self.settings: dict[str, dict[str, Any]] = {}
 
