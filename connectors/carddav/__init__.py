@@ -38,8 +38,8 @@ Quirks
   every PUT: 39 ms instead of 7.5 at 5,000 cards (probed on 3.9). A listing of ETags would spare it that, and costs
   1 MB and 0.6 s whenever anything changed, where the delta costs 0.2 KB and 0.27 s.
 - Address data in XML comes with LF line ends (XML 1.0 section 2.11).
-- A card that was torn in Radicale's folder is left out of all its answers, as if it were deleted (probed on 3.9); a torn
-  card that Xandikos serves is refused with its reason, and nobody gets a second one beside it.
+- A card that was torn in Radicale's folder is left out of all its answers, as if it were deleted (probed on 3.9); a
+  torn card that Xandikos serves is refused with its reason, and nobody gets a second one beside it.
 
 Limits
 - Basic and Digest authentication, as the server asks (`login`); of Digest what httpx knows: MD5, SHA and SHA-2 but for
