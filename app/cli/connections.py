@@ -72,7 +72,7 @@ def connections(context: typer.Context, json: Json = False) -> None:
                     "policy": show.policy(policy_of(c.policy)),
                     "records": links.count(unit, c.id),
                     "owed": owed(unit, c),
-                    "aside": outbox.count(unit, c.id, "aside", "waits"),
+                    "aside": outbox.count(unit, c.id, *outbox.ASIDE),
                     "last run": last.started if last else None,
                     "outcome": last.outcome if last else None,
                     "reason": c.reason or (last.message if last else None),

@@ -12,8 +12,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from app.engine.run import Busy
-from app.jobs.perform import GOOD_MOMENTS
+from app.engine.run import GOOD_MOMENTS, Busy
 
 if TYPE_CHECKING:
     from app.bootstrap import Application

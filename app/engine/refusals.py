@@ -36,7 +36,7 @@ def lift(unit: Unit, connection: int, records: Collection[str]) -> None:
     lifted = runs.accept(unit, connection, records) if records and runs.refuses(unit, connection) else []
     if lifted:
         held = links.load(unit, connection, [refusal.remote_id for refusal in lifted])
-        outbox.retry_some(unit, connection, {link.person_id for link in held.values()})
+        outbox.retry(unit, connection, {link.person_id for link in held.values()})
 
 
 def in_the_way(session: Session, unit: Unit, persons: Iterable[Person]) -> dict[int, str]:

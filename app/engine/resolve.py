@@ -240,7 +240,7 @@ def retry(world: World, name: str) -> int:
 
 def retry_push(world: World, name: str, uid: str) -> None:
     """Try again to write this person there. Raises LookupError where that was not set aside."""
-    _push_aside(world, name, uid, lambda unit, connection, person: outbox.retry_some(unit, connection, [person]))
+    _push_aside(world, name, uid, lambda unit, connection, person: outbox.retry(unit, connection, [person]))
 
 
 def leave_out(world: World, name: str, uid: str) -> None:
@@ -249,7 +249,7 @@ def leave_out(world: World, name: str, uid: str) -> None:
     _push_aside(world, name, uid, lambda unit, connection, person: outbox.hold(unit, connection, [person]))
 
 
-def _push_aside(world: World, name: str, uid: str, then: Callable[[Unit, int, int], None]) -> None:
+def _push_aside(world: World, name: str, uid: str, then: Callable[[Unit, int, int], object]) -> None:
     with world.store.begin(durable=True) as unit:
         connection, person = connections.get(unit, name), people.by_uid(unit, uid)
         aside = {found.person_id for found in outbox.aside(unit, connection.id)}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from app.engine import sales
 from app.engine.leases import beating
@@ -22,6 +22,8 @@ from connectors.errors import Error, Unauthorised
 
 log = logging.getLogger(__name__)
 
+GOOD_MOMENTS: Final = frozenset({"pull.page", "pull.settled", "push.outcome", "push.reread", "sales.page"})
+"""Where a run can be left: what it did is committed, and what is on its way is looked for by the next."""
 LEASE = 30.0
 """Seconds after which the lease of a dead process can be taken over. A living one renews it three times in that."""
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from app.engine.run import Busy, Reads, Report, sync
+from app.engine.run import GOOD_MOMENTS, Busy, Reads, Report, sync
 from app.engine.world import World
 from app.jobs import turns
 from app.jobs.queue import Perform, Queue, Task
@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 
 BUSY: Final = timedelta(seconds=5)
 """When a connection is looked at again that somebody at a terminal is syncing."""
-GOOD_MOMENTS: Final = frozenset({"pull.page", "pull.settled", "push.outcome", "push.reread", "sales.page"})
-"""Where a run can be left: what it did is committed, and nothing is on its way."""
 
 
 class Performer:

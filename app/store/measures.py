@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.store.outbox import ASIDE
 from app.store.store import Unit
 from app.store.tables import conflicts, connections, losses, notices, people, pushes, refused, runs
 
@@ -47,7 +48,7 @@ def connections_measured(unit: Unit) -> list[Measured]:
         pushes.c.connection_id, pushes.c.state
     )
     for connection, state, number in unit.db.execute(by_state):
-        shown, states = "aside" if state == "waits" else state, owed.setdefault(connection, {})
+        shown, states = "aside" if state in ASIDE else state, owed.setdefault(connection, {})
         states[shown] = states.get(shown, 0) + number
     waits = sa.select(pushes.c.connection_id, sa.func.min(pushes.c.since)).where(pushes.c.state == "owed")
     oldest = dict(_pairs(unit, waits.group_by(pushes.c.connection_id)))

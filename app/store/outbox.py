@@ -20,7 +20,8 @@ from connectors.card import Leaves
 State = Literal["owed", "sent", "aside", "waits", "held"]
 """waits: a record there may be this person's; looked at again in every run. held: a human does not want this person
 there."""
-_ASIDE: Final = ("aside", "waits")
+ASIDE: Final[tuple[State, ...]] = ("aside", "waits")
+"""What was set aside, for good or for another record."""
 Sent = Mapping[str, Leaves]
 """The leaves that writes set, by the record's id ("" for one to be created); None for a leaf that was taken away."""
 MAX_ATTEMPTS = 3
@@ -61,14 +62,14 @@ def owe(unit: Unit, connections: Iterable[int], persons: Iterable[int]) -> None:
     ]
     unit.upsert(pushes, rows, ignore=True)
     if rows:
-        aside = pushes.c.state.in_(_ASIDE)
+        aside = pushes.c.state.in_(ASIDE)
         here = pushes.c.connection_id.in_({row["connection_id"] for row in rows})
         unit.db.execute(
             sa.update(pushes)
             .where(
                 unit.among(pushes.c.person_id, {row["person_id"] for row in rows}),
                 here,
-                pushes.c.state.in_([*_ASIDE, "sent"]),
+                pushes.c.state.in_([*ASIDE, "sent"]),
             )
             .values(
                 state=sa.case((aside, "owed"), else_=pushes.c.state),
@@ -194,7 +195,7 @@ def aside(unit: Unit, connection: int | None = None) -> Sequence[Aside]:
             pushes.c.connection_id, pushes.c.person_id, people.c.uid, people.c.name, pushes.c.reason, pushes.c.since
         )
         .join(people)
-        .where(pushes.c.state.in_(_ASIDE))
+        .where(pushes.c.state.in_(ASIDE))
         .order_by(pushes.c.person_id)
     )
     if connection is not None:
@@ -202,27 +203,12 @@ def aside(unit: Unit, connection: int | None = None) -> Sequence[Aside]:
     return [Aside(*row) for row in unit.db.execute(query)]
 
 
-def retry(unit: Unit, connection: int) -> int:
-    """Everything that was set aside is tried again; how many."""
-    query = (
-        sa.update(pushes)
-        .where(pushes.c.connection_id == connection, pushes.c.state.in_(_ASIDE))
-        .values(state="owed", attempts=0, reason=None)
-    )
-    return unit.db.execute(query).rowcount
-
-
-def retry_some(unit: Unit, connection: int, persons: Iterable[int]) -> None:
-    """What was set aside of these persons is tried again."""
-    unit.db.execute(
-        sa.update(pushes)
-        .where(
-            pushes.c.connection_id == connection,
-            unit.among(pushes.c.person_id, persons),
-            pushes.c.state.in_(_ASIDE),
-        )
-        .values(state="owed", attempts=0, reason=None)
-    )
+def retry(unit: Unit, connection: int, persons: Iterable[int] | None = None) -> int:
+    """What was set aside (of these persons, or everything) is tried again; how many."""
+    query = sa.update(pushes).where(pushes.c.connection_id == connection, pushes.c.state.in_(ASIDE))
+    if persons is not None:
+        query = query.where(unit.among(pushes.c.person_id, persons))
+    return unit.db.execute(query.values(state="owed", attempts=0, reason=None)).rowcount
 
 
 def awaits(unit: Unit, connection: int, person: int) -> bool:

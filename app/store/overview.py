@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from app.store.outbox import ASIDE
 from app.store.runs import Run
 from app.store.store import Unit
 from app.store.tables import changes, conflicts, connections, links, losses, people, plans, pushes, refused, runs
@@ -56,8 +57,6 @@ def progress(unit: Unit, id_: int) -> Any:
     return unit.db.execute(sa.select(runs.c.progress).where(runs.c.id == id_)).scalar()
 
 
-ASIDE: Final = ("aside", "waits")
-"""States of pushes that were set aside."""
 What = Literal["taken", "written", "conflict", "refused", "aside", "waiting"]
 
 

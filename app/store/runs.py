@@ -171,7 +171,6 @@ def waiting(unit: Unit, connection: int, remote_ids: Iterable[str]) -> set[str]:
 # --- refused records
 
 _REFUSAL: Final = (refused.c.connection_id, refused.c.remote_id, refused.c.reason, refused.c.at, refused.c.card)
-_HEEDED: Final = refused.c.ignored.is_(None)
 
 
 def refuse(unit: Unit, connection: int, reasons: Mapping[str, str], cards: Mapping[str, Card | None]) -> None:
@@ -210,24 +209,20 @@ def refuses(unit: Unit, connection: int) -> bool:
 def refused_ids(unit: Unit, connection: int, *, ignored: bool = False) -> set[str]:
     """ignored: only those that are ignored."""
     query = sa.select(refused.c.remote_id).where(refused.c.connection_id == connection)
-    return set(unit.db.execute(query.where(~_HEEDED) if ignored else query).scalars())
+    return set(unit.db.execute(query.where(refused.c.ignored.is_not(None)) if ignored else query).scalars())
 
 
-def refusals(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
+def refusals(unit: Unit, connection: int | None = None, *where: sa.ColumnElement[bool]) -> Sequence[Refusal]:
     """Those that nobody said to ignore."""
-    return _refusals(unit, connection)
+    query = sa.select(*_REFUSAL).where(refused.c.ignored.is_(None), *where)
+    if connection is not None:
+        query = query.where(refused.c.connection_id == connection)
+    return [Refusal(*row) for row in unit.db.execute(query.order_by(refused.c.connection_id, refused.c.remote_id))]
 
 
 def unread(unit: Unit, connection: int | None = None) -> Sequence[Refusal]:
     """Those of which it can be told whose they may be."""
-    return _refusals(unit, connection, refused.c.card.is_not(None))
-
-
-def _refusals(unit: Unit, connection: int | None, *where: sa.ColumnElement[bool]) -> Sequence[Refusal]:
-    query = sa.select(*_REFUSAL).where(_HEEDED, *where)
-    if connection is not None:
-        query = query.where(refused.c.connection_id == connection)
-    return [Refusal(*row) for row in unit.db.execute(query.order_by(refused.c.connection_id, refused.c.remote_id))]
+    return refusals(unit, connection, refused.c.card.is_not(None))
 
 
 def ignore(unit: Unit, connection: int, remote_id: str) -> None:

@@ -109,7 +109,7 @@ def _info(here: Here, unit: Unit, c: Connection, last: Run | None) -> Connection
         policy={key: value for key, value in declared.items() if key not in ("name", "system")},
         records=links.count(unit, c.id),
         owed=owed(unit, c),
-        aside=outbox.count(unit, c.id, "aside", "waits"),
+        aside=outbox.count(unit, c.id, *outbox.ASIDE),
         refused=len(runs.refusals(unit, c.id)),
         waiting=runs.count_parked(unit, c.id),
         last_run=run_info(last, c.name) if last else None,
