@@ -10,7 +10,7 @@ import sqlalchemy as sa
 if TYPE_CHECKING:  # imported lazily: most starts find the database as it should be
     from alembic.config import Config
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 """The version that this code works with."""
 _LOCK: Final = 0x636F6E63  # "conc": ours among PostgreSQL's advisory locks
 

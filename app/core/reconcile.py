@@ -405,16 +405,18 @@ def _public(field: str, value: Any) -> Any:
     if field not in VALUE:
         return value
     return {
-        key: {prop: v for prop, v in element.items() if not _local((field, key, prop))}
-        if any(prop[:8] == "concord:" for prop in element)
-        else element
+        key: {prop: v for prop, v in element.items() if not _is_note(prop)} if any(map(_is_note, element)) else element
         for key, element in value.items()
     }
 
 
 def _local(path: Path) -> bool:
     """Is this a note of the connector to itself inside its view (its slot, say), and no value?"""
-    return len(path) == 3 and path[2].startswith("concord:") and path[2] != LINES
+    return len(path) == 3 and _is_note(path[2])
+
+
+def _is_note(prop: str) -> bool:
+    return prop[:8] == "concord:" and prop != LINES
 
 
 def _says_less(path: Path, one: Any, other: Any) -> bool:

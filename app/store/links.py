@@ -54,7 +54,8 @@ class Link:
 
 
 _BRIEF = [links.c[name] for name in Brief._fields]
-_ALL = [links.c[name] for name in Link.__slots__]
+_SENT = sa.func.coalesce(links.c.sent, links.c.seen, type_=links.c.sent.type).label("sent")
+_ALL = [_SENT if name == "sent" else links.c[name] for name in Link.__slots__]
 
 
 def briefs(unit: Unit, connection: int, remote_ids: Iterable[str]) -> dict[str, Brief]:
@@ -104,7 +105,14 @@ def people_here(unit: Unit, connection: int, person_ids: Iterable[int]) -> set[i
 
 
 def save(unit: Unit, changed: Sequence[Link]) -> None:
-    unit.upsert(links, [{name: getattr(link, name) for name in Link.__slots__} for link in changed])
+    unit.upsert(links, [_row(link) for link in changed])
+
+
+def _row(link: Link) -> dict[str, Any]:
+    row = {name: getattr(link, name) for name in Link.__slots__}
+    if link.sent == link.seen:
+        row["sent"] = None
+    return row
 
 
 def set_versions(unit: Unit, connection: int, records: Iterable[Record]) -> None:

@@ -158,7 +158,7 @@ links = Table(
     Column("prior", String(24), comment="the digest before our last write, for remotes whose reads lag"),
     Column("written", Moment, comment="when we last wrote to it"),
     Column("seen", Json, nullable=False),
-    Column("sent", Json, nullable=False),
+    Column("sent", Json, comment="null: as seen, which it nearly always is"),
     Column("raw", Json),
     Column("consents", Json, comment="its places for consent: [[channel, address, what it shows, what we wrote]]"),
     Index(None, "person_id", "connection_id"),

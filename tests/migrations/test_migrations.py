@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.store import groups, outbox
+from app.store import groups, links, outbox
 from app.store.store import Store
 from app.store.tables import metadata
 from connectors.card import card_of
@@ -165,6 +166,42 @@ def test_the_groups_of_the_cards_become_objects(engine: sa.Engine) -> None:
     store.close()
     downgrade(engine, "0006")
     assert upgrade(engine)
+
+
+def test_what_was_sent_survives_whether_it_is_what_was_seen_or_not(engine: sa.Engine) -> None:
+    card, more = {"notes": {"1": {"note": "a"}}}, {"notes": {"1": {"note": "a"}, "2": {"note": "b"}}}
+    upgrade(engine)
+    downgrade(engine, "0008")
+    rows = {
+        "connections": "(id, name, system, settings, policy, approve, state)"
+        " VALUES (1, 'a', 's', '{}', '{}', 'ask', 'new')",
+        "people": "(id, uid, rev, state, name, card, updated) VALUES (1, 'u', 1, 'live', 'Doe', '{}', 1)",
+        "links": "(connection_id, remote_id, person_id, state, seen, sent)"
+        " VALUES (1, 'same', 1, 'live', :card, :card), (1, 'other', 1, 'live', :card, :more)",
+    }
+    bound = {"links": {"card": json.dumps(card), "more": json.dumps(more)}}
+    with engine.begin() as connection:
+        for table, row in rows.items():
+            connection.execute(sa.text(f"INSERT INTO {table} {row}").bindparams(**bound.get(table, {})))
+    upgrade(engine)
+    assert _sent(engine) == {"same": None, "other": json.dumps(more)}
+    store = _store(engine.url.render_as_string(hide_password=False))
+    with store.begin() as unit:
+        held = links.load(unit, 1, ["same", "other"])
+        links.save(unit, [replace(link, version="v2") for link in held.values()])
+    store.close()
+    assert {name: sent and json.loads(sent) for name, sent in _sent(engine).items()} == {"same": None, "other": more}
+    assert {name: (link.seen, link.sent) for name, link in held.items()} == {
+        "same": (card, card),
+        "other": (card, more),
+    }
+    downgrade(engine, "0008")
+    assert {name: json.loads(sent or "") for name, sent in _sent(engine).items()} == {"same": card, "other": more}
+
+
+def _sent(engine: sa.Engine) -> dict[str, str | None]:
+    with engine.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(sa.text("SELECT remote_id, sent FROM links"))}
 
 
 def test_a_broken_migration_leaves_nothing_behind(engine: sa.Engine) -> None:
