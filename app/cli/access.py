@@ -70,7 +70,7 @@ def change_user(
     password_stdin: FromInput = False,
     json: Json = False,
 ) -> None:
-    """Change a user; whoever is signed in under that name has to sign in anew."""
+    """Change a user. Whoever is signed in under that name has to sign in anew."""
     from app.engine import access
 
     chosen = _role(role) if role is not None else None
@@ -163,7 +163,8 @@ def revoke_token(number: Annotated[int, typer.Argument(help="The token's number.
 
 @secrets_app.command("rotate")
 def rotate(json: Json = False) -> None:
-    """Encrypt all stored credentials anew with the first key of CONCORD_SECRETS_KEYS. Then the others can go."""
+    """Encrypt all stored credentials with the newest key. It is the first of CONCORD_SECRETS_KEYS; then the others can
+    go."""
     with acting("rotate_secrets", "secrets") as application:
         number = application.rotate_secrets()
     say(json, f"{number} stored secrets are encrypted with the first key now", encrypted=number)

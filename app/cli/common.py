@@ -37,6 +37,24 @@ app.add_typer(people_app, name="people")
 app.add_typer(conflicts_app, name="conflicts")
 app.add_typer(consent_app, name="consent")
 
+
+def _tell_version(wanted: bool) -> None:
+    from importlib.metadata import version
+
+    if wanted:
+        typer.echo(f"concord {version('concord')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What can be said before any command."""
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Connections; all of them by default.", metavar="[NAME]...")]
 Name = Annotated[str, typer.Argument(help="A connection.")]

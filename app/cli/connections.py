@@ -181,7 +181,7 @@ def consent(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Give a connection the right to your account there: in the browser, or where there is no page for it by entering
+    """Give a connection the right to your account there. In the browser, or where there is no page for it by entering
     the credentials."""
     import getpass
 

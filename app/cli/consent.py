@@ -18,7 +18,7 @@ At = Annotated[datetime | None, typer.Option("--at", help="When the person said 
 
 @consent_app.command("show")
 def show_consent(uid: Uid, json: Json = False) -> None:
-    """Show what holds for each address of a person, and everything that was ever said."""
+    """Show what holds for each address of a person. And everything that was ever said."""
     from app import show
     from app.engine import privacy
 
@@ -36,7 +36,7 @@ def opt_out(
     at: At = None,
     json: Json = False,
 ) -> None:
-    """Record that a person does not want to be contacted; every system with a place for it is told."""
+    """Record that a person does not want to be contacted. Every system with a place for it is told."""
     _record(uid, "withdrawn", channel, address, reason, at, json)
 
 

@@ -72,7 +72,7 @@ def rename(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Call a group otherwise: here at once, in the connected systems with their next sync."""
+    """Call a group otherwise. Here at once, in the connected systems with their next sync."""
     from app.engine import groups as acts
     from app.engine.access import Taken
 

@@ -9,9 +9,7 @@ import typer
 
 from app.cli.common import Json, Name, acting, app, connections_app, running, say
 
-webhooks_app = typer.Typer(
-    help="Who is told of what happens here: list, add, remove, dead, resend.", no_args_is_help=True
-)
+webhooks_app = typer.Typer(help="Who is told of what happens here: list, add, remove.", no_args_is_help=True)
 app.add_typer(webhooks_app, name="webhooks")
 
 Subscription = Annotated[int, typer.Argument(help="The number of a subscription.", metavar="NUMBER")]
@@ -23,7 +21,8 @@ def webhook(
     fresh: Annotated[bool, typer.Option("--fresh", help="A new address; the old one is dead at once.")] = False,
     json: Json = False,
 ) -> None:
-    """Show where a connection's remote may tell of news: the path to enter there, after your own server's address."""
+    """Show where a connection's remote may tell of news. It is the path to enter there, after your own
+    server's address."""
     from app.jobs.receiving import address
 
     with acting("show_hook_address", f"connections/{name}", fresh=fresh) as application:
@@ -74,7 +73,7 @@ def add(
     event: Annotated[list[str] | None, typer.Option(help="Only these; again for more. Default: all.")] = None,
     json: Json = False,
 ) -> None:
-    """Tell somebody what happens from now on: signed as Standard Webhooks says, tried again for three days."""
+    """Tell somebody what happens from now on. Signed as Standard Webhooks says, tried again for three days."""
     from app.jobs.notices import subscribe
 
     with acting("add_webhook", "webhooks", events=event or []) as application:
@@ -95,7 +94,7 @@ def remove(number: Subscription, json: Json = False) -> None:
 
 @webhooks_app.command()
 def resume(number: Subscription, json: Json = False) -> None:
-    """Tell somebody again who was switched off, also what happened meanwhile."""
+    """Tell somebody again who was switched off. Also what happened meanwhile."""
     from app.store import hooks
 
     with acting("resume_webhook", f"webhooks/{number}") as application, application.store.begin(durable=True) as unit:
@@ -147,7 +146,7 @@ def move_database(
     target: Annotated[str, typer.Argument(help="An empty database.", metavar="TO")],
     json: Json = False,
 ) -> None:
-    """Copy everything to another database, and prove that both hold the same. The daemon must not run meanwhile."""
+    """Copy everything to another database, with proof. Both hold the same then. The daemon must not run meanwhile."""
     from app import moving, show
     from app.settings import load
 

@@ -40,7 +40,7 @@ def people(
 
 @people_app.command("show")
 def show_person(uid: Uid, json: Json = False) -> None:
-    """Show a person: the card, where it is linked, and everything that happened to it."""
+    """Show a person and all that happened to it. The card, where it is linked, its history."""
     from app import show
     from app.engine import privacy
 
@@ -56,7 +56,7 @@ def edit(
     values: Annotated[list[str], typer.Argument(help='"PATH=VALUE", as in name/given=Zoë; no value clears it.')],
     json: Json = False,
 ) -> None:
-    """Change values of a person here; every connected system hears of it with its next sync."""
+    """Change values of a person here. Every connected system hears of it with its next sync."""
     from app.engine import resolve
     from app.store.journal import path_of
 
@@ -73,7 +73,7 @@ def edit(
 
 @people_app.command()
 def restore(uid: Uid, json: Json = False) -> None:
-    """Bring back a person who was deleted in some system; the records are made anew with the next sync."""
+    """Bring back a person who was deleted in some system. The records are made anew with the next sync."""
     from app.engine import resolve
 
     with acting("restore_person", f"people/{uid}") as application:
@@ -147,7 +147,7 @@ def data(
     file: Annotated[Path, typer.Argument(help="Where to write it (JSON).")],
     json: Json = False,
 ) -> None:
-    """Write everything that is held on a person into one file, for the person."""
+    """Write everything that is held on a person into a file. For the person, who may ask for it."""
     import orjson
 
     from app.engine import privacy
@@ -164,7 +164,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; otherwise only show what would be done.")] = False,
     json: Json = False,
 ) -> None:
-    """Forget a person who asked for it: here at once, in the connected systems with their next sync."""
+    """Forget a person who asked for it. Here at once, in the connected systems with their next sync."""
     from app import show
     from app.engine import privacy
 
@@ -187,7 +187,7 @@ def erase(
 def admit(
     address: Annotated[str, typer.Argument(help="The e-mail address of somebody who was erased.")], json: Json = False
 ) -> None:
-    """Let an address be known again: its owner came back, or shares it with somebody who was erased."""
+    """Let an address be known again. Its owner came back, or shares it with somebody who was erased."""
     from app.engine import privacy
 
     with acting("admit_address", "people") as application:

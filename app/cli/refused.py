@@ -54,7 +54,7 @@ def _row(found: SetAside) -> list[object]:
 
 @refused_app.command("retry")
 def retry_one(connection: Name, key: Key, json: Json = False) -> None:
-    """Try again: a record is read anew at once, a person is written with the next sync."""
+    """Try again. A record is read anew at once, a person is written with the next sync."""
     from app.engine import look, resolve
 
     with acting("retry_refused", f"connections/{connection}", key=key) as application:
@@ -72,7 +72,7 @@ def retry_one(connection: Name, key: Key, json: Json = False) -> None:
 
 @refused_app.command()
 def ignore(connection: Name, key: Key, json: Json = False) -> None:
-    """Leave it: a record is not heard of until it changes there, a person is not written there."""
+    """Leave it. A record is not heard of until it changes there, a person is not written there."""
     from app.engine import resolve
 
     with acting("ignore_refused", f"connections/{connection}", key=key) as application:

@@ -29,7 +29,7 @@ def serve(
         typer.Option(help="Address or network of a proxy whose X-Forwarded-For is believed; 127.0.0.1 by default."),
     ] = None,
 ) -> None:
-    """Run the daemon: the API, and every connection at its interval, until it is told to end."""
+    """Run the daemon until it is told to end. The API, and every connection at its interval."""
     with running() as application:
         _serve(application, host, port, proxy or ["127.0.0.1"])
 

@@ -11,7 +11,7 @@ from app.cli.common import FAILED, OK, Json, app, leave, running
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Look at database, keys, connections and clocks, and say what to do."""
+    """Look whether all is well, and say what to do. At database, keys, connections and clocks."""
     from app import show
     from app.doctor import examine
 
@@ -35,7 +35,7 @@ def sandbox(
     port: Annotated[int, typer.Option(help="On 127.0.0.1; 0: any free one.")] = 0,
     seed: Annotated[int, typer.Option(help="Fill it with so many made-up people.")] = 0,
 ) -> None:
-    """Run a system in a box on this machine, to try things out on."""
+    """Run a system in a box, to try things out on. On this machine, with nobody else's data."""
     import time
     from json import dumps
 
@@ -62,7 +62,7 @@ def demo(
     ] = True,
     json: Json = False,
 ) -> None:
-    """See it work: CRMs, phones, a newsletter and accounting, synced both ways, with proof."""
+    """See it work, with proof. CRMs, phones, a newsletter and accounting, synced both ways."""
     from app.demo import run
 
     leave(run(people, json, real))

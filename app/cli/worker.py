@@ -15,7 +15,7 @@ def worker(
         float, typer.Option(min=0, help="Seconds that running jobs have to end when the process is told to.")
     ] = 20.0,
 ) -> None:
-    """Sync connections at their times, and whenever something changed, until the process is told to end."""
+    """Sync connections for the daemon, until told to end. At their times, and whenever something changed."""
     from app.jobs.worker import run
 
     with running() as application:

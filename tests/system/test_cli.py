@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -459,6 +460,18 @@ def test_a_word_loads_all_that_can_be_typed_after_it() -> None:
     for word, following in sorted(every.items()):
         done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True)
         assert json.loads(done.stdout)[word] == following
+
+
+def test_every_list_of_commands_tells_each_of_them_whole(desk: Desk) -> None:
+    whole: Any = typer.main.get_command(load())
+    words = [[], *([name] for name, command in whole.commands.items() if getattr(command, "commands", ()))]
+    cut = [line for word in words for line in desk(*word, "--help").out.splitlines() if re.search(r"\w\.\.\.$", line)]
+    assert cut == []
+
+
+def test_it_says_which_version_it_is(desk: Desk) -> None:
+    assert (said := desk("--version")).code == cli.OK
+    assert said.out == f"concord {version('concord')}\n"
 
 
 def test_a_word_that_is_no_command_is_answered_with_those_that_are(desk: Desk) -> None:
