@@ -490,7 +490,8 @@ class Intake:
         refusals.lift(unit, here, self._fine - self._refused.keys())
         runs.unpark(unit, here, self._alive)
         runs.park(unit, here, self.session.run_id, self._parked)
-        outbox.owe(unit, connections.receivers(unit, here), sorted(self._touched))
+        if self._touched:
+            outbox.owe(unit, connections.receivers(unit, here), sorted(self._touched))
         consents.record(unit, self.session.world, self._heard)
         self._own |= consents.unsaid(self.session, unit, [*self._links.values()], self.people)
         outbox.owe(unit, [here], sorted(self._own))

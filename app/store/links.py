@@ -60,13 +60,17 @@ _ALL = [_SENT if name == "sent" else links.c[name] for name in Link.__slots__]
 
 def briefs(unit: Unit, connection: int, remote_ids: Iterable[str]) -> dict[str, Brief]:
     """The links of these records."""
-    query = sa.select(*_BRIEF).where(links.c.connection_id == connection, unit.among(links.c.remote_id, remote_ids))
+    if not (wanted := [*remote_ids]):
+        return {}
+    query = sa.select(*_BRIEF).where(links.c.connection_id == connection, unit.among(links.c.remote_id, wanted))
     return {row[0]: Brief._make(row) for row in unit.db.execute(query)}
 
 
 def load(unit: Unit, connection: int, remote_ids: Iterable[str]) -> dict[str, Link]:
     """The links of these records, whole."""
-    query = sa.select(*_ALL).where(links.c.connection_id == connection, unit.among(links.c.remote_id, remote_ids))
+    if not (wanted := [*remote_ids]):
+        return {}
+    query = sa.select(*_ALL).where(links.c.connection_id == connection, unit.among(links.c.remote_id, wanted))
     return {row.remote_id: Link(*row) for row in unit.db.execute(query)}
 
 

@@ -33,7 +33,9 @@ _COLUMNS = (people.c.id, people.c.uid, people.c.rev, people.c.state, people.c.ca
 
 def load(unit: Unit, ids: Iterable[int]) -> dict[int, Person]:
     """These persons, by id."""
-    rows = unit.db.execute(sa.select(*_COLUMNS).where(unit.among(people.c.id, set(ids))))
+    if not (wanted := set(ids)):
+        return {}
+    rows = unit.db.execute(sa.select(*_COLUMNS).where(unit.among(people.c.id, wanted)))
     return {row.id: Person(*row) for row in rows}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -143,28 +143,24 @@ def count_parked(unit: Unit, connection: int) -> int:
     return unit.db.execute(sa.select(sa.func.count()).where(losses.c.connection_id == connection)).scalar_one()
 
 
-def unpark(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
-    unit.db.execute(
-        sa.delete(losses).where(losses.c.connection_id == connection, unit.among(losses.c.remote_id, remote_ids))
-    )
+def unpark(unit: Unit, connection: int, remote_ids: Collection[str]) -> None:
+    if remote_ids:
+        unit.db.execute(sa.delete(losses).where(_parked(unit, connection, remote_ids)))
 
 
-def unpark_gone(unit: Unit, connection: int, remote_ids: Iterable[str]) -> None:
+def unpark_gone(unit: Unit, connection: int, remote_ids: Collection[str]) -> None:
     """These are there after all."""
-    unit.db.execute(
-        sa.delete(losses).where(
-            losses.c.connection_id == connection,
-            losses.c.record.is_(None),
-            unit.among(losses.c.remote_id, remote_ids),
-        )
-    )
+    if remote_ids:
+        unit.db.execute(sa.delete(losses).where(_parked(unit, connection, remote_ids), losses.c.record.is_(None)))
+
+
+def _parked(unit: Unit, connection: int, remote_ids: Iterable[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(losses.c.connection_id == connection, unit.among(losses.c.remote_id, remote_ids))
 
 
 def waiting(unit: Unit, connection: int, remote_ids: Iterable[str]) -> set[str]:
     """Which of these records have an arrival that waits."""
-    query = sa.select(losses.c.remote_id).where(
-        losses.c.connection_id == connection, unit.among(losses.c.remote_id, remote_ids)
-    )
+    query = sa.select(losses.c.remote_id).where(_parked(unit, connection, remote_ids))
     return set(unit.db.execute(query).scalars())
 
 
