@@ -7,7 +7,9 @@ Used by the demo, the tests and developers; never by the daemon.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import re
 import socket
 import threading
@@ -133,16 +135,33 @@ def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     return listener
 
 
+class _Server(uvicorn.Server):
+    """Ends when it is told to. uvicorn's own looks ten times a second whether it was, and sleeps as long again: most of
+    what a test takes that needs a server of its own."""
+
+    async def main_loop(self) -> None:
+        for tick in itertools.count():
+            if self.should_exit:
+                return
+            if tick % 100 == 0:
+                await self.on_tick(0)  # what the date header says
+            await asyncio.sleep(0.01)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in [*self.server_state.connections]:
+            connection.shutdown()
+        for task in self.server_state.tasks:
+            task.cancel()
+
+
 @contextlib.contextmanager
 def running(app: ASGIApp, port: int = 0, *, dated: bool = True) -> Iterator[str]:
     """Serve the app on 127.0.0.1 in a thread; yields its URL. dated: answers tell this machine's time, else what the
     app says."""
     listener = bind(port=port)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="critical", lifespan="off", access_log=False, timeout_graceful_shutdown=1, date_header=dated
-        )
-    )
+    server = _Server(uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False, date_header=dated))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
