@@ -149,14 +149,14 @@ class Intake:
     def _is_news(self, news: News, link: Brief) -> bool:
         if self._is_old(news.record, link):
             return False
-        # Some remotes show the state before our last write for a while.
+        # Some remotes show the states before our last writes for a while.
         lag = timedelta(seconds=self.session.connector.capabilities.lag)
         lagging = (
             link.written is not None and self.unit.now - link.written < lag and not self._is_newer(news.record, link)
         )
         if link.state == "gone":
             return not (lagging and news.digest == link.digest)
-        return news.digest != link.digest and not (lagging and news.digest == link.prior)
+        return news.digest != link.digest and not (lagging and news.digest in (link.prior or "").split())
 
     @staticmethod
     def _is_proof(news: News, link: Brief) -> bool:

@@ -33,6 +33,8 @@ Settled = Literal["done", "owed", "read"]
 FIRST, STEP = 10, 50
 """Persons whose pushes are prepared and promised in one transaction, or as many as go in one request: few at first,
 for meanwhile the remote has nothing to do."""
+PAST: Final = 16
+"""States of a record before our writes that are remembered while its remote's reads may show them."""
 LOOKED_FOR = 200
 """Writes without an answer that are looked for at once."""
 
@@ -420,9 +422,10 @@ def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed,
     shown = consents.shown(record, link, session.world.eq)
     places = written(of_json(link.consents), shown, task.consents)
     saved = link_of(session, unit, task.person.id, record, seen=answer, sent=change.sent, places=places)
+    saved = replace(saved, prior=_prior(session, unit, link, saved.digest))
     runs.keep_blobs(unit, record.blobs)
     if leaves(expected) == leaves(answer) and [p[:3] for p in places] == [p[:3] for p in shown]:
-        links.save(unit, [replace(saved, prior=link.digest, digest=saved.digest if outcome.proven else None)])
+        links.save(unit, [replace(saved, digest=saved.digest if outcome.proven else None)])
         return False
     # Without a version: what is now taken in is news, and not what became of our write.
     links.save(unit, [replace(saved, seen=expected, modified=link.modified, digest=None, version=None)])
@@ -430,6 +433,15 @@ def _updated(session: Session, unit: Unit, task: Task, link: Link, change: Owed,
     intake.take([record])
     intake.flush()
     return task.person.id in intake.own
+
+
+def _prior(session: Session, unit: Unit, link: Link, now: str | None) -> str | None:
+    """What reads may still show of the record although we have written: it as it was, and as it was before the writes
+    that this one follows too soon for any read to show them. now: what it shows since, which is no past."""
+    lag = timedelta(seconds=session.connector.capabilities.lag)
+    soon = link.written is not None and unit.now - link.written < lag
+    known = [*(link.prior or "").split()[-PAST:], link.digest] if soon else [link.digest]
+    return " ".join(digest for digest in known if digest and digest != now) or None
 
 
 def link_of(

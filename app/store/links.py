@@ -34,7 +34,8 @@ class Brief(NamedTuple):
 class Link:
     """A record of a connection and the person it is.
 
-    digest: of the view as the connector gave it. prior: the digest before our last write at `written`.
+    digest: of the view as the connector gave it. prior: the digests before our last write at `written`,
+    and before those shortly before it.
     consents: its places for consent, as `core.consent` writes them.
     """
 

@@ -155,7 +155,7 @@ links = Table(
     Column("version", Text),
     Column("modified", Moment),
     Column("digest", String(24), comment="of the view as the connector gave it"),
-    Column("prior", String(24), comment="the digest before our last write, for remotes whose reads lag"),
+    Column("prior", Text, comment="the digests before our last writes, for remotes whose reads lag"),
     Column("written", Moment, comment="when we last wrote to it"),
     Column("seen", Json, nullable=False),
     Column("sent", Json, comment="null: as seen, which it nearly always is"),

@@ -308,6 +308,21 @@ def test_what_is_cut_reformatted_or_forgotten_stays_in_the_card() -> None:
     assert all(report.quiet for report in world.round())
 
 
+@pytest.mark.parametrize("writes", range(1, 4))
+def test_what_stood_there_before_any_of_our_late_writes_is_no_edit(writes: int) -> None:
+    """However many they are within the time for which reads show the past."""
+    slow = replace(addressbook(), lag=200.0, modified=False)
+    world = agreed(Add("crm", ("phones",)), kinds={"crm": crm(), "book": slow})
+    for _ in range(writes):
+        Edit("crm", "value", "phones").do(world)
+        world.round()
+        world.clock.wait(35)
+    world.remotes["book"].expire_cursors()
+    world.round()
+    assert marks(persons(world)[0].card["phones"]) == {max(world.ledger.entries)}
+    at_peace(world)
+
+
 def test_an_edit_of_a_cut_text_is_an_edit() -> None:
     world = agreed(Add("book", ("titles", "notes", "notes")), kinds=BOOK_AND_CRM)
     Edit("crm", "value", "notes").do(world)

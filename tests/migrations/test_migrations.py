@@ -188,7 +188,7 @@ def test_what_was_sent_survives_whether_it_is_what_was_seen_or_not(engine: sa.En
     store = _store(engine.url.render_as_string(hide_password=False))
     with store.begin() as unit:
         held = links.load(unit, 1, ["same", "other"])
-        links.save(unit, [replace(link, version="v2") for link in held.values()])
+        links.save(unit, [replace(link, prior=f"{'a' * 24} {'b' * 24}") for link in held.values()])
     store.close()
     assert {name: sent and json.loads(sent) for name, sent in _sent(engine).items()} == {"same": None, "other": more}
     assert {name: (link.seen, link.sent) for name, link in held.items()} == {
@@ -197,6 +197,8 @@ def test_what_was_sent_survives_whether_it_is_what_was_seen_or_not(engine: sa.En
     }
     downgrade(engine, "0008")
     assert {name: json.loads(sent or "") for name, sent in _sent(engine).items()} == {"same": card, "other": more}
+    with engine.connect() as connection:
+        assert set(connection.execute(sa.text("SELECT prior FROM links")).scalars()) == {None}
 
 
 def _sent(engine: sa.Engine) -> dict[str, str | None]:
