@@ -100,7 +100,7 @@ class SixWorld(LawWorld):
         at.screens = list(self.remotes.values())
         self.settings = {name: {**s.settings(at.url), **kinds[name].settings} for name, s in self.remotes.items()}
 
-    def _remote(self, profile: Any) -> Any:
+    def _remote(self, name: str, profile: Any) -> Any:
         return profile.make(self.clock)
 
     def connector(self, name: str, requests: Any = lambda method, sent, received: None) -> Connector:

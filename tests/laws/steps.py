@@ -198,6 +198,38 @@ class Delete:
 
 
 @dataclass(frozen=True)
+class Tell:
+    """A human tells a record something that no card tells."""
+
+    at: str
+    record: int = 0
+
+    def do(self, world: LawWorld) -> None:
+        if records := world.records(self.at):
+            record = records[self.record % len(records)]
+            world.remotes[self.at].plant(record, "shoe size", 30 + len(world.written))
+            world.besides[self.at, record] = dict(world.remotes[self.at].planted(record))
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A human gives a record a keyword, or takes it away: who has it belongs where a filter asks for it."""
+
+    at: str
+    record: int = 0
+    keyword: str = "customer"
+
+    def do(self, world: LawWorld) -> None:
+        if records := world.records(self.at):
+            world.human(self.at, records[self.record % len(records)], self.change)
+
+    def change(self, card: dict[str, Any]) -> None:
+        keywords = card.setdefault("keywords", {})
+        if not keywords.pop(self.keyword, False):
+            keywords[self.keyword] = True
+
+
+@dataclass(frozen=True)
 class Run:
     """One run of one connection. fault: the trouble that its requests meet, after `skip` of them; killed: dies at that
     boundary (of transactions, requests and named ones); meanwhile: what a human does at that boundary."""
@@ -240,6 +272,7 @@ class Switch:
             remote.reformat = tidy_phones if self.how == "tidy" else lambda cells: cells
         elif self.how in ("behind", "current"):
             remote.behind = 2 if self.how == "behind" else 0
+            remote.lied |= self.how == "behind" and not remote.profile.modified and not remote.profile.lag
         elif self.how == "lying":
             remote.lying = not remote.lying
         else:
@@ -294,7 +327,13 @@ def people(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
         st.builds(Rename, at, st.sampled_from(NAME_PARTS), few, st.booleans()),
         st.builds(Clash, at, at, fields, few),
         st.builds(Delete, at, few, st.booleans()),
+        st.builds(Tell, at, few),
     )
+
+
+def tags(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
+    """Who belongs where changes."""
+    return st.builds(Tag, at, st.integers(0, 3))
 
 
 def runs(at: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:

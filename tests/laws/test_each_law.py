@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from deeds import only_people_edit
 from laws import at_peace, books
-from steps import Add, Clash, Delete, Edit, Rename, Run, Settle, play
+from steps import Add, Clash, Delete, Edit, Rename, Run, Settle, Tag, play
 from world import LawWorld, marks
 
 from app.core.policy import Policy
@@ -306,6 +307,23 @@ def test_what_is_cut_reformatted_or_forgotten_stays_in_the_card() -> None:
         assert {**only(world, "book"), "name": {}} == before
     assert not clashes(world)
     assert all(report.quiet for report in world.round())
+
+
+def test_a_text_that_is_cut_there_stays_whole_here() -> None:
+    """All would agree on the short one, and be silent, and it begins as what was typed."""
+    world = LawWorld({"book": addressbook(), "list": lister()})
+    world.remotes["list"].reformat = lambda cells: {
+        path: value[:45] if path[0] == "notes" else value for path, value in cells.items()
+    }
+    play(world, [Add("book", ("phones", "titles", "notes"))])
+    for _ in range(2):
+        world.round()
+    before = only(world, "book")["notes"]
+    Rename("list", "given").do(world)
+    for _ in range(2):
+        world.round()
+    only_people_edit(world)
+    assert only(world, "book")["notes"] == before
 
 
 @pytest.mark.parametrize("writes", range(1, 4))
@@ -691,6 +709,26 @@ def test_who_leaves_the_filter_is_not_deleted() -> None:
         world.round()
     assert len(world.remotes["crm"].cards()) == 1
     assert [person.state for person in persons(world)] == ["live"]
+
+
+def test_what_is_only_read_is_never_written() -> None:
+    policy = Policy(fields={"notes": "pull", "titles": "off"})
+    world = LawWorld(BOOK_AND_CRM, policies={"crm": policy})
+    steps = [Add("crm", ("notes",)), Run("crm"), Run("book"), Edit("book", "value", "notes")]
+    play(world, [*steps, Edit("book", "add", "titles"), Rename("book", "given")])
+    at_peace(world, everybody_agrees=False)
+    assert part(only(world, "crm")["name"], "given") == "Givenm7q"
+
+
+def test_who_leaves_the_filter_may_be_kept_and_is_not_made_anew() -> None:
+    policy = Policy(filter={"keywords": ("customer",)})
+    world = LawWorld(BOOK_AND_CRM, policies={"crm": policy})
+    play(world, [Add("book"), Add("book"), Tag("book"), Run("book"), Run("crm"), Tag("book"), Rename("book", "given")])
+    at_peace(world, everybody_agrees=False)
+    assert len(world.remotes["crm"].cards()) == 1
+    play(world, [Delete("crm"), Rename("book", "surname")])
+    at_peace(world, everybody_agrees=False)
+    assert not world.remotes["crm"].cards()
 
 
 def test_the_erased_do_not_come_back_with_an_edit() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import at_peace
-from steps import Settle, Step, newcomers, people, play, runs, trouble
+from steps import Settle, Step, newcomers, people, play, runs, tags, trouble
 from world import LawWorld
 
 from app.core.policy import Policy
@@ -31,18 +31,22 @@ def histories(
 
 PEACEFUL = histories(people(AT), people(AT), runs(AT))
 TROUBLED = histories(people(AT), runs(AT), trouble(AT))
-UNAGREED = histories(people(AT), runs(AT), runs(AT), trouble(AT), pause=False)
+TAGGED = tags(st.sampled_from(["book", "list"]))
+UNAGREED = histories(people(AT), runs(AT), runs(AT), trouble(AT), TAGGED, pause=False)
 LATE = histories(people(SOME), runs(SOME), runs(SOME), trouble(SOME), at=SOME)
 
 
 POLICIES = st.builds(
     Policy,
-    direction=st.sampled_from(["both", "both", "pull"]),
-    fields=st.dictionaries(st.sampled_from(["notes", "phones", "name"]), st.sampled_from(["both", "pull"]), max_size=2),
+    direction=st.sampled_from(["both", "both", "pull", "push"]),
+    fields=st.dictionaries(
+        st.sampled_from(["notes", "phones", "name"]), st.sampled_from(["both", "pull", "push", "off"]), max_size=2
+    ),
     prefer=st.sampled_from([(), ("crm",), ("book", "crm")]),
     ask=st.booleans(),
     deletes=st.sampled_from(["propagate", "archive", "ignore"]),
     blanks=st.sampled_from(["erase", "keep"]),
+    filter=st.sampled_from([{}, {}, {"keywords": ("customer",)}]),
 )
 EVERY_POLICY = st.fixed_dictionaries(dict.fromkeys(["book", "crm", "mail", "list"], POLICIES))
 SLOW = {

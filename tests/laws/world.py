@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from watched import Watched, Written
 
 from app.core.policy import Policy
 from app.engine.run import LEASE, Report, activate, find, sync
 from app.engine.world import Tally, World, policy_json
-from app.store import connections, links, runs, tables
+from app.store import connections, links, people, runs, tables
 from app.store.connections import Connection
 from app.store.store import Store, Unit
 from connectors.card import VALUE, Card, Equivalence, leaves
 from connectors.contract import Connector, Context
-from connectors.memory import ROW, MemoryConnector, MemoryRemote, Profile, Status, addressbook, crm, lister, mailer
+from connectors.memory import ROW, MemoryConnector, Profile, Status, Write, addressbook, crm, lister, mailer
 
 EQ = Equivalence()
 KINDS: Mapping[str, Callable[[], Profile]] = {"book": addressbook, "crm": crm, "mail": mailer, "list": lister}
@@ -196,8 +197,13 @@ class LawWorld:
         """Something went wrong since the systems last agreed; its repair may cost a round."""
         self.agreed = True
         """Nobody did anything since the systems last agreed."""
+        self.policies = dict(policies or {})
+        self.written: list[Written] = []
+        """Every write that a remote was sent, as our books were then."""
+        self.besides: dict[tuple[str, str], Mapping[str, Any]] = {}
+        """What people told a record of a remote that no card tells."""
         profiles = kinds or {name: make() for name, make in KINDS.items()}
-        self.remotes = {name: self._remote(profile) for name, profile in profiles.items()}
+        self.remotes = {name: self._remote(name, profile) for name, profile in profiles.items()}
         self.connect = MemoryConnector
         self.store = Store(self.url, self._time)
         if create:
@@ -206,7 +212,7 @@ class LawWorld:
         self.ids: dict[str, int] = {}
         with self.store.begin() as unit:
             for name in self.remotes:
-                policy = policy_json((policies or {}).get(name, Policy()))
+                policy = policy_json(self.policy(name))
                 row = {"name": name, "policy": policy, "approve": "auto", "state": "new", **self._account(name)}
                 self.ids[name] = connections.add(unit, **row)
         self._open_for_business()
@@ -223,8 +229,26 @@ class LawWorld:
         for name in self.remotes:
             activate(self.engine, find(self.engine, name))
 
-    def _remote(self, profile: Profile) -> MemoryRemote:
-        return MemoryRemote(profile, self.clock)
+    def policy(self, name: str) -> Policy:
+        return self.policies.get(name, Policy())
+
+    def _remote(self, name: str, profile: Profile) -> Watched:
+        return Watched(profile, self.clock, lambda writes: self._notice(name, writes))
+
+    def _notice(self, name: str, writes: Sequence[Write]) -> None:
+        """These writes are on their way. (A look of ours is no boundary at which the process could die.)"""
+        running, self.running = self.running, False
+        self.written += self.look(lambda unit: [self._as_known(unit, name, write) for write in writes])
+        self.running = running
+
+    def _as_known(self, unit: Unit, name: str, write: Write) -> Written:
+        link = links.briefs(unit, self.ids[name], [write.id]).get(write.id) if write.id else None
+        made = people.by_uid(unit, write.key) if write.key else None
+        id_ = link.person_id if link else made.id if made else None
+        if id_ is None:
+            return Written(name, write)
+        person = people.load(unit, [id_])[id_]
+        return Written(name, write, link.state if link else None, person.state, person.card)
 
     def restart_engine(self, owner: str) -> None:
         """A process of that name on our database and our remotes."""
