@@ -24,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--sizes", default="1000,10000,100000", help="numbers of contacts, smallest first")
     parser.add_argument("--only", choices=["engine", "carddav", "requests", "daemon", *DAEMON], help="one part")
-    parser.add_argument("--runs", type=int, default=3, help="paired runs against vdirsyncer")
+    parser.add_argument("--runs", type=int, default=5, help="paired runs against vdirsyncer")
     parser.add_argument("--page", action="store_true", help="write the table of docs/figures.md as well")
     chosen = parser.parse_args()
     console = Console(stderr=True)
