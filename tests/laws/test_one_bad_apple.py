@@ -212,7 +212,7 @@ def ill(names: Sequence[str]) -> st.SearchStrategy[list[Any]]:
     return st.tuples(*parts).map(lambda found: [step for part in found for step in part])
 
 
-@share(30)
+@share(20)
 @given(st.permutations([*KINDS]).flatmap(ill))
 def test_in_every_history(steps: Sequence[Any]) -> None:
     in_the_ward(steps)
