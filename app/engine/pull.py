@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -101,21 +101,32 @@ def _look_after(session: Session, named: set[str]) -> None:
 
 
 def gather(session: Session, page: Page) -> list[Record]:
-    """The page's records, and those that it only listed and whose version we do not know."""
+    """The page's records, and those of which it only says that they are there, where there is something to be read."""
     records = list(page.records)
-    wanted = {remote: v for remote, v in page.listed.items() if v is not None and not problem_id(remote)}
-    if wanted:
+    listed = {remote: version for remote, version in page.listed.items() if not problem_id(remote)}
+    if listed:
         with session.store.read() as unit:
-            known = links.briefs(unit, session.id, wanted)
-        unknown = [r for r, version in wanted.items() if r not in known or _unseen(known[r], version)]
-        for batch in batched(unknown, STEP):
+            known = links.briefs(unit, session.id, listed)
+            back = any(link.state == "gone" for link in known.values())
+            asked = runs.refused_ids(unit, session.id) if back else set()
+        unread = [r for r, version in listed.items() if _is_unread(known.get(r), version, asked)]
+        for batch in batched(unread, STEP):
             records += session.connector.read(batch)
     return records
 
 
-def _unseen(link: Brief, version: str) -> bool:
-    """Is there anything to be read? Of an unproven write we know the version, and not what became of it."""
-    return link.version != version or link.digest is None
+def _is_unread(link: Brief | None, version: str | None, asked: Set[str]) -> bool:
+    """Is there anything to be read? version: None where the listing tells none. asked: of these a human has to say what
+    they are.
+
+    Of an unproven write we know the version, and not what became of it. Whoever was deleted and is there again, out of
+    a bin, say, has to be looked at, although the record be as it was.
+    """
+    if link is None:
+        return version is not None
+    if link.state == "gone" and link.remote_id not in asked:
+        return True
+    return version is not None and (link.version != version or link.digest is None)
 
 
 def take_page(session: Session, unit: Unit, page: Page, records: list[Record], listing: Listing) -> None:

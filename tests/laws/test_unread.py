@@ -359,6 +359,25 @@ def test_what_is_taken_out_of_the_bin_is_not_deleted_again_and_a_human_is_asked(
     assert not world.round()[0].tally.writes
 
 
+@pytest.mark.parametrize("at", ["crm", "list"])
+def test_what_is_there_again_as_if_nothing_had_been_is_asked_about_once(at: str) -> None:
+    """No news tells of it, only its place in the listing of all: as of what was in the bin of a CRM."""
+    world = play(LawWorld(), [Add(at, ("phones",)), Add("book"), Settle()])
+    record = world.records(at)[0]
+    Delete(at).do(world)
+    several(world)
+    assert record not in world.records(at)
+    world.remotes[at]._past[record].pop()
+    Edit("book", "add", "notes").do(world)  # where nothing happens at all, nothing is listed
+    several(world)
+    assert record in world.records(at)
+    assert world.refusals() == {(at, record)}
+    assert len(world.records("book")) == 1, "nobody is brought back unasked"
+    world.remotes[at].faults.log.clear()
+    assert world.run(at).quiet
+    assert not [request for request in world.remotes[at].faults.log if record in request], "nor read again and again"
+
+
 def test_who_is_restored_then_has_that_record() -> None:
     world, record = back()
     several(world)
