@@ -48,10 +48,10 @@ def measure(sizes: list[int]) -> Iterator[Figure]:
 # --- first pull
 
 
-def first_pull(n: int, held: bool, rounds: int = 3) -> Iterator[Figure]:
+def first_pull(n: int, held: bool) -> Iterator[Figure]:
     """Cards a second into an empty store, beside executemany of the very same rows by raw sqlite3; medians."""
     seconds, floors = [], []
-    for _ in range(rounds):
+    for _ in range(3):
         with folder() as at:
             seconds.append(child("pull", n, at / "concord.db")["seconds"])
             floors.append(_raw(at / "concord.db", at / "raw.db"))

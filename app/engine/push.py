@@ -440,8 +440,8 @@ def _prior(session: Session, unit: Unit, link: Link, now: str | None) -> str | N
     that this one follows too soon for any read to show them. now: what it shows since, which is no past."""
     lag = timedelta(seconds=session.connector.capabilities.lag)
     soon = link.written is not None and unit.now - link.written < lag
-    known = [*(link.prior or "").split()[-PAST:], link.digest] if soon else [link.digest]
-    return " ".join(digest for digest in known if digest and digest != now) or None
+    known = [*(link.prior or "").split(), link.digest] if soon else [link.digest]
+    return " ".join([digest for digest in known if digest and digest != now][-PAST:]) or None
 
 
 def link_of(

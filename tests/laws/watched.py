@@ -15,7 +15,6 @@ class Deed:
     """What somebody did to a record at the screen: as it was shown, as they saved it, and as it is shown since; empty
     where there was, or is, no record."""
 
-    record: str
     before: Card
     saved: Card
     after: Card
@@ -45,18 +44,18 @@ class Watched(MemoryRemote):
 
     def add(self, card: Card) -> str:
         record = super().add(card)
-        self.deeds.append(Deed(record, {}, card, self.card(record) or {}))
+        self.deeds.append(Deed({}, card, self.card(record) or {}))
         return record
 
     def edit(self, record_id: str, card: Card) -> None:
         before = self.card(record_id) or {}
         super().edit(record_id, card)
-        self.deeds.append(Deed(record_id, before, card, self.card(record_id) or {}))
+        self.deeds.append(Deed(before, card, self.card(record_id) or {}))
 
     def remove(self, record_id: str) -> None:
         before = self.card(record_id) or {}
         super().remove(record_id)
-        self.deeds.append(Deed(record_id, before, {}, {}))
+        self.deeds.append(Deed(before, {}, {}))
 
     def send(self, secret: str, writes: Sequence[Write]) -> Any:
         self.tell(writes)
